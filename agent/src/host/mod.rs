@@ -1,0 +1,155 @@
+//! The machine, as goals may touch it. `linux` is the only code that does; `fake` is for tests.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quorate_proto::{EtcdFacts, Machine, Secret};
+use serde_json::Value;
+
+use crate::progress::Progress;
+
+/// Everything that a goal can read of a machine or do to it.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// A file's content; `None` where there is no such file.
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError>;
+    /// Names in a folder, sorted; empty where there is no such folder.
+    async fn list(&self, folder: &str) -> Result<Vec<String>, HostError>;
+    /// Replaces a whole file, durably: readers see the old content or the new. Makes the folder.
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError>;
+    /// Sets a file of the kernel's, such as `/proc/sys/net/ipv4/ip_forward`, in place.
+    async fn set(&self, path: &str, value: &str) -> Result<(), HostError>;
+    /// Removes a file; no error where there is none.
+    async fn remove(&self, path: &str) -> Result<(), HostError>;
+    /// Runs a short command to its end. A status other than zero is not an error here.
+    async fn run(&self, command: &Command) -> Result<Output, HostError>;
+    /// Runs a long command as a transient systemd unit, which outlives the agent. Each line that
+    /// it prints goes to `progress`. Any status other than zero is [`HostError::Failed`].
+    async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError>;
+    /// Asks the Kubernetes API, as this node's own administrator.
+    async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError>;
+    /// Asks etcd for its members: at this node's own member, or where there is none, at `peers`
+    /// (client addresses such as `https://10.0.0.1:2379`).
+    async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError>;
+    /// Resolves a name at one DNS server, over UDP, and says how many addresses it gave.
+    async fn resolve(&self, name: &str, server: std::net::SocketAddr) -> Result<usize, HostError>;
+    /// Sends one line to a Unix socket and reads the answer to its end, as HAProxy's stats need.
+    async fn ask_socket(&self, path: &str, line: &str) -> Result<String, HostError>;
+    /// What the machine is.
+    async fn machine(&self) -> Result<Machine, HostError>;
+    /// Lets time pass, between two looks at something that others bring about.
+    async fn pause(&self, time: Duration);
+    /// Milliseconds since the machine booted, for deadlines.
+    fn uptime_ms(&self) -> u64;
+}
+
+/// A program and its arguments; never a shell line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    pub program: String,
+    pub args: Vec<String>,
+    /// What the program reads.
+    pub stdin: Option<Secret>,
+    pub env: Vec<(String, String)>,
+    pub deadline: Duration,
+}
+
+impl Command {
+    /// A command with a deadline of 30 s, which any query of this machine meets.
+    pub fn new(program: &str, args: &[&str]) -> Self {
+        Self {
+            program: program.to_owned(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            stdin: None,
+            env: Vec::new(),
+            deadline: Duration::from_secs(30),
+        }
+    }
+
+    /// As a person would type it, for messages.
+    pub fn line(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What a command left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The exit status; 128 + n where signal n ended it.
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A long command, as a transient unit of systemd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    pub command: Command,
+    /// Files that exist for as long as the unit runs, mode 0600, in memory: secrets among them.
+    /// The path is relative to the unit's own folder; `{dir}` in an argument stands for the folder.
+    pub files: Vec<(String, Secret)>,
+}
+
+/// One request to the Kubernetes API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiRequest {
+    pub method: ApiMethod,
+    /// Such as `/api/v1/nodes/cp-1`.
+    pub path: String,
+    pub at: ApiServer,
+}
+
+/// The methods that checks need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiMethod {
+    Get,
+    Delete,
+}
+
+/// Which API server to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiServer {
+    /// The one that the node's own kubeconfig names.
+    Own,
+    /// One address and port, such as the endpoint's. The certificate must be of this cluster.
+    At(String),
+}
+
+/// An answer of the API, also where it is 404.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiAnswer {
+    pub status: u16,
+    /// JSON, or the text as a JSON string where the answer is none.
+    pub body: Value,
+}
+
+/// Why the host could not do or tell something.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("{attempt}")]
+    Io {
+        /// Such as "reading /etc/fstab".
+        attempt: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A command ended with another status than zero.
+    #[error("`{command}` ended with status {status}")]
+    Failed { command: String, status: i32, output: Vec<String> },
+    #[error("`{command}` did not end within {} s", deadline.as_secs())]
+    Deadline { command: String, deadline: Duration, output: Vec<String> },
+    /// A service did not answer: the Kubernetes API, etcd, a socket.
+    #[error("{service} does not answer")]
+    Silent {
+        service: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The host is in a state in which the goal must not be applied. Says what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// Another try may do: a locked package database, a membership that is settling.
+    #[error("{0}")]
+    NotYet(String),
+}

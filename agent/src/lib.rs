@@ -1,0 +1,5 @@
+//! The agent: checks and applies goals on the node that it runs on.
+
+pub mod goal;
+pub mod host;
+pub mod progress;

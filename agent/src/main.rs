@@ -1,0 +1,3 @@
+//! The daemon `quorate-agent`.
+
+fn main() {}

@@ -1,0 +1,49 @@
+//! The nodes, as the coordinator may speak to them. `grpc` does it over mutual TLS.
+
+use async_trait::async_trait;
+use quorate_proto::wire::Order;
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Term};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Every call names the node; no call retries by itself.
+#[async_trait]
+pub trait Fleet: Send + Sync {
+    /// What the node is and holds.
+    async fn describe(&self, node: &NodeName) -> Result<Facts, FleetError>;
+    /// A finding for each goal, in their order.
+    async fn check(&self, node: &NodeName, goals: &[Goal]) -> Result<Vec<Finding>, FleetError>;
+    /// Sends an order and passes on what the node tells of it, until `Event::Ended` or an error.
+    async fn ensure(
+        &self,
+        node: &NodeName,
+        order: Order,
+        events: UnboundedSender<Event>,
+    ) -> Result<(), FleetError>;
+    /// Asks the operation under way to end.
+    async fn cancel(
+        &self,
+        node: &NodeName,
+        operation: &OperationId,
+        term: &Term,
+    ) -> Result<(), FleetError>;
+}
+
+/// Why a node did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FleetError {
+    /// No answer: what the node is doing is not known.
+    #[error("node {node} does not answer")]
+    Silent { node: NodeName, why: String },
+    /// Someone answers at the node's address who is not that node of this site.
+    #[error("who answers for node {node} is not that node")]
+    Stranger { node: NodeName, why: String },
+    /// A newer run gives the orders now.
+    #[error("node {node} obeys a newer run")]
+    Superseded { node: NodeName, term: Term },
+    /// The node does something else at this moment.
+    #[error("node {node} is busy")]
+    Busy { node: NodeName, operation: OperationId, goal: String },
+    /// The node refused the order for another reason.
+    #[error("node {node} refused the order")]
+    Refused { node: NodeName, why: String },
+}

@@ -1,0 +1,4 @@
+//! The coordinator: reads a specification, works out what is missing, and sequences it over the agents.
+
+pub mod fleet;
+pub mod plan;

@@ -1,0 +1,3 @@
+//! The command line `quorate`.
+
+fn main() {}

@@ -1,0 +1,47 @@
+//! What a check found.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a goal holds on a node. Only a check says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// It holds.
+    Satisfied,
+    /// It does not; never empty.
+    Drifted(Vec<Drift>),
+    /// It could not be told: not the same as drift.
+    Unknown { why: String },
+}
+
+impl Finding {
+    /// Satisfied where there is no drift.
+    pub fn from_drifts(drifts: Vec<Drift>) -> Self {
+        if drifts.is_empty() { Self::Satisfied } else { Self::Drifted(drifts) }
+    }
+
+    /// Whether the goal holds.
+    pub fn is_satisfied(&self) -> bool {
+        matches!(self, Self::Satisfied)
+    }
+}
+
+/// One difference between a node and a goal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// What differs: a file, a parameter, a package.
+    pub what: String,
+    pub found: String,
+    pub wanted: String,
+}
+
+impl Drift {
+    /// A difference between what was found and what is wanted.
+    pub fn new(
+        what: impl Into<String>,
+        found: impl Into<String>,
+        wanted: impl Into<String>,
+    ) -> Self {
+        Self { what: what.into(), found: found.into(), wanted: wanted.into() }
+    }
+}

@@ -1,0 +1,28 @@
+//! The vocabulary that the coordinator and the agents share, and the wire between them.
+//!
+//! Generated types stop in [`wire`] and in `trust`; everything else is plain data.
+
+mod digest;
+pub mod etcd;
+mod event;
+mod facts;
+mod finding;
+pub mod goal;
+mod id;
+mod secret;
+mod version;
+pub mod wire;
+
+pub use digest::{DigestError, Sha256};
+pub use event::{Activity, ActivityKind, Event, Failure};
+pub use facts::{CaFacts, EtcdFacts, EtcdMember, Facts, KubernetesFacts, Machine, UnderWay};
+pub use finding::{Drift, Finding};
+pub use goal::Goal;
+pub use id::{NameError, NodeName, OperationId, RunId, StepId, Term};
+pub use secret::{JoinMaterial, Secret};
+pub use version::{KubernetesVersion, VersionError};
+
+/// The agents' port, unless their settings say otherwise.
+pub const AGENT_PORT: u16 = 7443;
+/// The coordinator's port for enrolment, unless told otherwise.
+pub const ENROL_PORT: u16 = 7444;

@@ -1,0 +1,1 @@
+//! All tests of the whole in one binary, for one link.
