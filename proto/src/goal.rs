@@ -5,8 +5,8 @@ mod kubeadm;
 mod serving;
 
 pub use host::{
-    Archive, Containerd, Hosts, Images, KernelModules, Package, PackageSource, Packages, Service,
-    Sysctls,
+    Archive, Containerd, Hosts, Images, KernelModules, Package, PackageSource, Packages, Release,
+    Service, Sysctls,
 };
 pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer};
 use serde::{Deserialize, Serialize};

@@ -235,19 +235,19 @@ fn activity_kind(name: &str) -> Result<ActivityKind, WireError> {
 mod tests {
     use super::*;
 
-    fn there_and_back(event: Event) {
+    fn there_and_back(event: &Event) {
         let wire = node::Event::from(event.clone());
-        assert_eq!(event, Event::try_from(wire).unwrap());
+        assert_eq!(*event, Event::try_from(wire).unwrap());
     }
 
     #[test]
     fn events_survive_the_wire() {
-        there_and_back(Event::Started { attached: true });
+        there_and_back(&Event::Started { attached: true });
         for (kind, _) in ACTIVITIES {
-            there_and_back(Event::Activity(Activity { kind, text: "text".to_owned() }));
+            there_and_back(&Event::Activity(Activity { kind, text: "text".to_owned() }));
         }
-        there_and_back(Event::Output { line: "[certs] Generating".to_owned() });
-        there_and_back(Event::Ended {
+        there_and_back(&Event::Output { line: "[certs] Generating".to_owned() });
+        there_and_back(&Event::Ended {
             finding: Finding::Drifted(vec![Drift::new("swap", "on", "off")]),
             failure: Some(Failure { causes: vec!["why".to_owned()], ..Failure::default() }),
         });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
 use crate::id::NodeName;
+use crate::version::KubernetesVersion;
 
 /// /etc/hosts names every node, in a block of our own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,14 +80,26 @@ pub struct Service {
     pub unit: String,
 }
 
-/// containerd holds these images.
+/// containerd holds the images that the node needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Images {
-    /// Full names with tags, as the kubelet asks for them.
+    pub release: Release,
+    /// Further images, such as the network plugin's: full names with tags.
     pub names: BTreeSet<String>,
     /// Where missing images come from; empty: they are pulled from their registries.
     pub archives: Vec<Archive>,
+}
+
+/// The images that `kubeadm config images list` names for a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    pub version: KubernetesVersion,
+    /// `imageRepository`, where it is not registry.k8s.io.
+    pub image_repository: Option<String>,
+    /// A worker needs only kube-proxy, CoreDNS and pause.
+    pub control_plane: bool,
 }
 
 /// An image archive, as `docker save` or `ctr images export` writes it.
@@ -96,4 +109,6 @@ pub struct Archive {
     /// http, https or file.
     pub url: String,
     pub sha256: Sha256,
+    /// The images in it; empty: not told, so it is imported wherever an image is missing.
+    pub names: BTreeSet<String>,
 }
