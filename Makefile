@@ -1,0 +1,50 @@
+# What a person runs here. `make` alone lists it.
+
+CARGO_FLAGS := --locked
+LAB := tests/lab/lab
+BIN := target/lab
+
+.PHONY: help build test fmt lint unit lab-test demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+build: ## quorate and quorate-agent, quick to build, in target/lab
+	cargo build $(CARGO_FLAGS) --profile lab -p quorate -p quorate-agent
+
+test: fmt lint unit lab-test ## formatting, clippy, all tests, and the lab: real nodes and real kubeadm
+
+fmt:
+	cargo fmt --check
+
+lint:
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then tests/lab/lint; else echo "shellcheck is not installed: the lab's scripts are not checked"; fi
+
+unit: ## the tests that need no root and no nodes
+	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test all
+
+sim: ## the simulation alone; SEEDS=n for more of it
+	QUORATE_SIM_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_FLAGS) --release -p quorate-tests --test all sim -- --nocapture
+
+lab-test: build ## a cluster on six real nodes, and the loss of one (root, Debian)
+	QUORATE_BIN=$(abspath $(BIN)) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture
+
+demo: build ## six bare nodes become a cluster on this machine (root, Debian)
+	QUORATE_BIN=$(abspath $(BIN)) tests/lab/demo
+
+demo-down: ## ends the demo's nodes and removes their state
+	$(LAB) down
+
+bench-bringup: build ## bring-up by quorate over bring-up by the documented sequence
+	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-bringup
+
+bench-overhead: build ## the share of a bring-up that quorate itself takes
+	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-overhead
+
+bench-apply: build ## an apply that finds nothing to do, on the demo's cluster
+	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-apply
+
+bench-agent: ## size and memory of the agent as it is released
+	cargo build $(CARGO_FLAGS) --release -p quorate-agent
+	tests/lab/bench-agent target/release/quorate-agent
