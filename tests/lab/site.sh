@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# A site of quorate over the lab: its state, its enrolled agents and its specification. Read by other scripts.
+
+BIN=${QUORATE_BIN:?QUORATE_BIN must name the folder of quorate and quorate-agent; make sets it}
+SITE=$QUORATE_LAB/site
+# shellcheck disable=SC2034  # the scripts that read this file use it
+SPEC=$SITE/cluster.yaml
+CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+LAB_COMMAND=$CHECKOUT/tests/lab/lab
+
+make_site() {
+    [[ -d $SITE ]] || "$BIN/quorate" init --state "$SITE"
+}
+
+# The nodes whose agent has no identity yet.
+strangers() {
+    local name
+    while read -r name _; do
+        "$LAB_COMMAND" exec "$name" -- test -e /etc/quorate/identity || printf '%s\n' "$name"
+    done <<<"$NODE_TABLE"
+}
+
+# One node trades its token for a certificate. The token goes through a file that only root reads.
+enrol() {
+    local name=$1
+    "$BIN/quorate" node token "$name" --state "$SITE" 2>/dev/null |
+        "$LAB_COMMAND" exec "$name" -- install -m 600 /dev/stdin /run/quorate-join-token
+    "$LAB_COMMAND" exec "$name" -- quorate-agent enrol \
+        --coordinator "$GATEWAY:7444" --token-file /run/quorate-join-token
+}
+
+enrol_all() {
+    local names name server
+    mapfile -t names < <(strangers)
+    if ((${#names[@]} > 0)); then
+        echo "enrolling ${names[*]}"
+        "$BIN/quorate" serve --state "$SITE" --listen "$GATEWAY:7444" \
+            --until-enrolled "$(IFS=,; echo "${names[*]}")" &
+        server=$!
+        for name in "${names[@]}"; do enrol "$name"; done
+        wait "$server"
+    fi
+    while read -r name _; do
+        "$LAB_COMMAND" exec "$name" -- systemctl enable --quiet --now quorate-agent
+    done <<<"$NODE_TABLE"
+}
+
+# packaging's sample specification, beside the files that it names.
+make_spec() {
+    install -m 644 "$CHECKOUT/packaging/cluster.yaml" "$SPEC"
+    install -m 644 "$("$LAB_COMMAND" key)" "$SITE/key.asc"
+    install -m 644 "$("$LAB_COMMAND" images-list)" "$SITE/images.yaml"
+}
