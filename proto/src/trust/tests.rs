@@ -346,6 +346,18 @@ async fn tls_1_2_is_refused() {
 }
 
 #[tokio::test]
+async fn those_who_connect_and_say_nothing_keep_nobody_out() {
+    let (roots, now) = (site(), SystemTime::now());
+    let address = serve(server_config(&node(&roots, "cp-1", now)).unwrap()).await;
+    let mut silent = Vec::new();
+    for _ in 0..32 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    assert!(call(&roots, &operator(&roots, now), address).await.is_ok());
+    drop(silent);
+}
+
+#[tokio::test]
 async fn new_certificates_serve_new_connections() {
     let (roots, now) = (site(), SystemTime::now());
     let config =
