@@ -1,6 +1,6 @@
 //! The vocabulary that the coordinator and the agents share, and the wire between them.
 //!
-//! Generated types stop in [`wire`] and in `trust`; everything else is plain data.
+//! Generated types stop in [`wire`] and in [`trust`]; everything else is plain data.
 
 mod digest;
 pub mod etcd;
@@ -10,6 +10,7 @@ mod finding;
 pub mod goal;
 mod id;
 mod secret;
+pub mod trust;
 mod version;
 pub mod wire;
 

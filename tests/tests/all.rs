@@ -1,1 +1,3 @@
 //! All tests of the whole in one binary, for one link.
+
+mod enrol;

@@ -1,0 +1,110 @@
+//! The node's identity on its disk: key, certificate, and the two roots, a file each.
+//!
+//! The certificate is written last and looked at first: without it there is no identity. Nothing
+//! here replaces an identity; that takes an administrator's own hands on the node.
+
+use std::path::PathBuf;
+
+use quorate_proto::trust::{Credentials, SiteId, TrustError, Who, server_config};
+use quorate_proto::{NodeName, Secret};
+
+use crate::host::{Host, HostError};
+
+/// Where an installed agent keeps its identity.
+pub const FOLDER: &str = "/etc/quorate/identity";
+
+const CHAIN: &str = "chain.pem";
+const KEY: &str = "key.pem";
+const OPERATORS: &str = "operators.pem";
+const NODES: &str = "nodes.pem";
+
+/// Who this node is, and what it proves that with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeIdentity {
+    pub site: SiteId,
+    pub node: NodeName,
+    /// For [`server_config`].
+    pub credentials: Credentials,
+    /// The root that signed the certificate, for its renewal.
+    pub node_root_pem: String,
+}
+
+/// The identity on the disk is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeIdentityError {
+    #[error("reading the node's identity")]
+    Read(#[source] HostError),
+    #[error("writing the node's identity; see that its disk has room and is writable")]
+    Write(#[source] HostError),
+    #[error("{path} is missing; restore it, or remove the folder and enrol again")]
+    Missing { path: String },
+    #[error("{path} is not text; restore it, or remove the folder and enrol again")]
+    Text { path: String },
+    #[error("the identity in {folder} does not serve; remove the folder and enrol again")]
+    Unfit {
+        folder: String,
+        #[source]
+        source: TrustError,
+    },
+    #[error("the identity in {folder} is not a node's; remove the folder and enrol again")]
+    NotANode { folder: String },
+}
+
+impl NodeIdentity {
+    /// The identity in a folder; `None` if the node never enrolled.
+    pub async fn load(host: &dyn Host, folder: &str) -> Result<Option<Self>, NodeIdentityError> {
+        let Some(chain) = read(host, &path(folder, CHAIN)).await? else { return Ok(None) };
+        let credentials = Credentials {
+            chain_pem: chain.expose().to_owned(),
+            key_pem: part(host, folder, KEY).await?,
+            peer_roots_pem: part(host, folder, OPERATORS).await?.expose().to_owned(),
+        };
+        let node_root_pem = part(host, folder, NODES).await?.expose().to_owned();
+        let unfit = |source| NodeIdentityError::Unfit { folder: folder.to_owned(), source };
+        let identity = credentials.identity().map_err(unfit)?;
+        server_config(&credentials).map_err(unfit)?;
+        let Who::Node(node) = identity.who else {
+            return Err(NodeIdentityError::NotANode { folder: folder.to_owned() });
+        };
+        Ok(Some(Self { site: identity.site, node, credentials, node_root_pem }))
+    }
+
+    /// Writes the identity of a node that has none.
+    pub(crate) async fn store(
+        &self,
+        host: &dyn Host,
+        folder: &str,
+    ) -> Result<(), NodeIdentityError> {
+        let Credentials { chain_pem, key_pem, peer_roots_pem } = &self.credentials;
+        let files = [
+            (KEY, key_pem.expose()),
+            (OPERATORS, peer_roots_pem),
+            (NODES, &self.node_root_pem),
+            (CHAIN, chain_pem),
+        ];
+        for (name, content) in files {
+            let written = host.write(&path(folder, name), content.as_bytes(), 0o600).await;
+            written.map_err(NodeIdentityError::Write)?;
+        }
+        Ok(())
+    }
+}
+
+/// A file in the folder, as the host names files.
+pub(crate) fn path(folder: &str, name: &str) -> String {
+    PathBuf::from(folder).join(name).to_string_lossy().into_owned()
+}
+
+/// A text that may be a secret; `None` where there is no such file.
+pub(crate) async fn read(host: &dyn Host, path: &str) -> Result<Option<Secret>, NodeIdentityError> {
+    let Some(content) = host.read(path).await.map_err(NodeIdentityError::Read)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8(content).ok().map(Secret::new);
+    text.map(Some).ok_or_else(|| NodeIdentityError::Text { path: path.to_owned() })
+}
+
+async fn part(host: &dyn Host, folder: &str, name: &str) -> Result<Secret, NodeIdentityError> {
+    let path = path(folder, name);
+    read(host, &path).await?.ok_or(NodeIdentityError::Missing { path })
+}

@@ -1,0 +1,5 @@
+//! The command line: one file a command.
+
+pub mod init;
+pub mod node;
+pub mod serve;

@@ -1,0 +1,47 @@
+//! `quorate serve`: the listener where nodes enrol. Closed unless this command runs.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use quorate_proto::{ENROL_PORT, NodeName};
+use tokio::net::TcpListener;
+
+use super::node::node_name;
+use crate::site::{Clock, Site, SiteError, serve_enrolment};
+
+const ANYWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), ENROL_PORT);
+
+/// Lets nodes with a token enrol, until Ctrl-C
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = ANYWHERE)]
+    pub listen: SocketAddr,
+    /// End once these nodes are enrolled, each with the newest token made for it
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = node_name)]
+    pub until_enrolled: Vec<NodeName>,
+    /// The folder with this site's keys, nodes and history
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate", env = "QUORATE_STATE")]
+    pub state: PathBuf,
+}
+
+impl ServeArgs {
+    /// Serves until `stop` or until the named nodes are enrolled, and tells what happens.
+    pub async fn run(
+        &self,
+        clock: Clock,
+        stop: impl Future<Output = ()>,
+        tell: impl Fn(&str),
+    ) -> Result<(), SiteError> {
+        let site = Arc::new(Site::open(&self.state)?);
+        let failed = |source| SiteError::Listen { address: self.listen.to_string(), source };
+        let listener = TcpListener::bind(self.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tell(&format!("nodes of site {} can enrol at {address}", site.id()));
+        let awaited = self.until_enrolled.iter().cloned().collect();
+        let enrolled = |node: &NodeName| tell(&format!("{node} is enrolled"));
+        serve_enrolment(site, listener, clock, awaited, stop, enrolled).await
+    }
+}

@@ -1,0 +1,108 @@
+//! Whether a claim is granted. Reasons are for the coordinator's log; the claimant learns none.
+
+use std::time::SystemTime;
+
+use quorate_proto::trust::enrol::ClaimRequest;
+use quorate_proto::trust::{
+    ChannelBinding, ClaimError, GrantedIdentity, Roots, SigningRequest, TokenId, TrustError,
+    VerifyKey, check_proof,
+};
+use quorate_proto::{Machine, NodeName};
+
+use crate::store::{Claimed, Store, StoreError, StoredCertificate, TokenRecord, seconds};
+
+/// Stands in for tokens that do not exist, so that these take no less time than others: the base
+/// point of Ed25519, a key that decodes. What it verifies is refused all the same.
+const NOBODY: VerifyKey = {
+    let mut key = [0x66; 32];
+    key[0] = 0x58;
+    VerifyKey(key)
+};
+
+/// Why a claim is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("too many claims within a minute")]
+    TooMany,
+    #[error("there is no such token")]
+    Unknown,
+    #[error("the claim is not in order")]
+    Claim(#[source] ClaimError),
+    #[error("the certificate request is not in order")]
+    Request(#[source] TrustError),
+    #[error("the facts cannot be read")]
+    Facts(#[source] serde_json::Error),
+    #[error("the token has expired")]
+    Late,
+    #[error("the token was used or replaced before")]
+    Spent,
+    #[error(
+        "ALARM: a second key claimed the token, which is burned now; unless the node was set up \
+         twice, someone else has seen the token: find out who enrolled with it"
+    )]
+    Burned,
+    #[error("ALARM: the key was certified with another token before; keys must not be copied")]
+    KnownKey,
+    #[error("making the certificate")]
+    Sign(#[source] TrustError),
+    #[error("using the store")]
+    Store(#[source] StoreError),
+}
+
+/// Grants the claim, or says why not. What is answered is on disk before.
+pub(super) fn grant(
+    store: &mut Store,
+    roots: &Roots,
+    claim: &ClaimRequest,
+    binding: &ChannelBinding,
+    now: SystemTime,
+) -> Result<(NodeName, GrantedIdentity), Refusal> {
+    let (token, request) = examine(store, claim, binding)?;
+    serde_json::from_str::<Machine>(&claim.facts_json).map_err(Refusal::Facts)?;
+    let key = request.key_digest();
+    let der = match store.claim(&token.id, &key, now).map_err(Refusal::Store)? {
+        Claimed::Granted => {
+            let issued = roots.certify_node(&token.node, &request, now).map_err(Refusal::Sign)?;
+            let certificate = StoredCertificate {
+                der: issued.der.to_vec(),
+                issued_at: seconds(now),
+                not_after: seconds(issued.not_after),
+            };
+            let signed = store.sign(&token, &key, &certificate, &claim.facts_json);
+            if !signed.map_err(Refusal::Store)? {
+                return Err(Refusal::Burned);
+            }
+            certificate.der
+        }
+        Claimed::Again => {
+            let stored = store.certificate(&key).map_err(Refusal::Store)?;
+            stored.ok_or(Refusal::Spent)?.der
+        }
+        Claimed::Burned => return Err(Refusal::Burned),
+        Claimed::Spent => return Err(Refusal::Spent),
+        Claimed::Late => return Err(Refusal::Late),
+        Claimed::KnownKey => return Err(Refusal::KnownKey),
+    };
+    let granted = GrantedIdentity {
+        chain: vec![der.into()],
+        operator_root: roots.operator_root().clone(),
+        node_root: roots.node_root().clone(),
+    };
+    Ok((token.node, granted))
+}
+
+/// The token and the key of a claim that is in order. Changes nothing.
+fn examine(
+    store: &Store,
+    claim: &ClaimRequest,
+    binding: &ChannelBinding,
+) -> Result<(TokenRecord, SigningRequest), Refusal> {
+    let id: TokenId = claim.token().map_err(Refusal::Claim)?;
+    let token = store.token(&id).map_err(Refusal::Store)?;
+    let verify_key = token.as_ref().map_or(NOBODY, |token| token.verify_key);
+    let proof = check_proof(claim, binding, &verify_key);
+    let token = token.ok_or(Refusal::Unknown)?;
+    proof.map_err(Refusal::Claim)?;
+    let request = SigningRequest::from_der(&claim.csr_der).map_err(Refusal::Request)?;
+    Ok((token, request))
+}

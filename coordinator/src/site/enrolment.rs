@@ -1,0 +1,94 @@
+//! The enrolment listener, until it is no longer needed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use quorate_proto::NodeName;
+use quorate_proto::trust::enrol::enrol_server::EnrolServer;
+use quorate_proto::trust::{enrol_server_config, incoming};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tonic::transport::Server;
+
+use super::{Clock, EnrolService, Site, SiteError};
+
+/// The listener's certificate lives for a day.
+const RENEW: Duration = Duration::from_hours(8);
+/// An honest claim has some hundred bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// Enough for one claim on a slow link; nobody may keep a connection for longer.
+const MAX_CONNECTION: Duration = Duration::from_secs(60);
+/// How long answers under way may take once the listener ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Serves enrolment until `stop`, or until each of `awaited` is enrolled if any are named. Tells
+/// of each node that enrols.
+pub async fn serve_enrolment(
+    site: Arc<Site>,
+    listener: TcpListener,
+    clock: Clock,
+    mut awaited: BTreeSet<NodeName>,
+    stop: impl Future<Output = ()>,
+    tell: impl Fn(&NodeName),
+) -> Result<(), SiteError> {
+    let until_enrolled = !awaited.is_empty();
+    let config = || {
+        let credentials = site.service_credentials(clock())?;
+        enrol_server_config(&credentials).map_err(SiteError::Trust)
+    };
+    let current = Arc::new(ArcSwap::from_pointee(config()?));
+    let (sender, mut enrolled) = mpsc::unbounded_channel();
+    let service = EnrolService::new(Arc::clone(&site), Arc::clone(&clock), sender)?;
+    let service = EnrolServer::new(service).max_decoding_message_size(MAX_MESSAGE);
+    let (end, ended) = oneshot::channel::<()>();
+    let mut server = tokio::spawn(
+        Server::builder()
+            .timeout(FAREWELL)
+            .max_connection_age(MAX_CONNECTION)
+            .concurrency_limit_per_connection(1)
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming(listener, Arc::clone(&current)), async {
+                ended.await.ok();
+            }),
+    );
+
+    // Names that enrol from here on are told of; those that did before are looked up.
+    let store = site.store()?;
+    for node in awaited.clone() {
+        if store.enrolled(&node).map_err(SiteError::Store)? {
+            awaited.remove(&node);
+        }
+    }
+    let mut renew = tokio::time::interval(RENEW);
+    renew.tick().await;
+    tokio::pin!(stop);
+    while !(until_enrolled && awaited.is_empty()) {
+        tokio::select! {
+            () = &mut stop => break,
+            _ = renew.tick() => current.store(Arc::new(config()?)),
+            Some(node) = enrolled.recv() => {
+                tell(&node);
+                awaited.remove(&node);
+            }
+            // It ends by itself only if it cannot go on.
+            result = &mut server => return served(result),
+        }
+    }
+    end.send(()).ok();
+    match tokio::time::timeout(FAREWELL, &mut server).await {
+        Ok(result) => served(result),
+        Err(_) => {
+            server.abort();
+            Ok(())
+        }
+    }
+}
+
+fn served(
+    result: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>,
+) -> Result<(), SiteError> {
+    // A join error is a panic of ours, which was reported, or the abort above.
+    result.unwrap_or(Ok(())).map_err(SiteError::Serve)
+}

@@ -1,0 +1,132 @@
+//! Dials: a node that is to take orders, or the coordinator where this node is to enrol.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint};
+
+use super::acceptor::ChannelBinding;
+use super::certificate::{KeyDigest, Leaf};
+use super::credentials::Credentials;
+use super::error::TrustError;
+use super::identity::{Identity, SiteId, Who};
+use super::tls::{ALPN, client_config, enrol_client_config};
+use crate::id::NodeName;
+
+/// Longest wait for TCP: one lost SYN costs a second, two cost three.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longest wait for TLS and the first bytes, once TCP is there.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A peer that vanished without a word is noticed after both.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
+
+/// A channel to one node, whatever answers at its address. Connects at the first call, and again
+/// after a loss, each time with the newest credentials. [`super::explain`] tells why a call failed.
+pub fn node_channel(
+    address: SocketAddr,
+    node: &NodeName,
+    site: &SiteId,
+    credentials: Arc<ArcSwap<Credentials>>,
+) -> Result<Channel, TrustError> {
+    // What is wrong with our own side is said now, not at the first call.
+    client_config(&credentials.load(), *site, node)?;
+    let (node, site) = (node.clone(), *site);
+    let connector = tower::service_fn(move |_| {
+        let (node, credentials) = (node.clone(), Arc::clone(&credentials));
+        async move {
+            let config = client_config(&credentials.load(), site, &node)?;
+            let name = Identity { site, who: Who::Node(node) }.dns_name();
+            dial(address, &address.to_string(), name, config).await.map(TokioIo::new)
+        }
+    });
+    Ok(endpoint().connect_with_connector_lazy(connector))
+}
+
+/// A channel to the coordinator whose root is pinned: over one connection, already up, because a
+/// claim is bound to it. Also says which site that coordinator is of.
+pub async fn enrol_channel(
+    address: &str,
+    pin: KeyDigest,
+) -> Result<(Channel, ChannelBinding, SiteId), TrustError> {
+    let name = "coordinator.quorate.internal".to_owned();
+    let stream = dial(address, address, name, enrol_client_config(pin)?).await?;
+    let (_, tls) = stream.get_ref().get_ref();
+    let mut binding = [0; 32];
+    tls.export_keying_material(&mut binding, ChannelBinding::LABEL, None)
+        .map_err(TrustError::Tls)?;
+    let leaf =
+        tls.peer_certificates().and_then(<[_]>::first).ok_or(TrustError::OtherCoordinator)?;
+    let site = Leaf::read(leaf)?.identity.site;
+
+    let once = Arc::new(Mutex::new(Some(stream)));
+    let connector = tower::service_fn(move |_| {
+        let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lost = || io::Error::new(io::ErrorKind::NotConnected, "the connection was lost");
+        std::future::ready(stream.map(TokioIo::new).ok_or_else(lost))
+    });
+    Ok((endpoint().connect_with_connector_lazy(connector), ChannelBinding(binding), site))
+}
+
+/// The address of an endpoint is never looked at: connectors know whom they dial.
+fn endpoint() -> Endpoint {
+    Endpoint::from_static("http://quorate.internal")
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
+        .keep_alive_while_idle(true)
+}
+
+/// TCP, TLS, and the peer's first bytes: only these show that it took our certificate, because TLS
+/// 1.3 lets a client finish first. HTTP/2 has the server send its settings unasked.
+async fn dial(
+    to: impl ToSocketAddrs,
+    address: &str,
+    name: String,
+    config: ClientConfig,
+) -> Result<BufReader<TlsStream<TcpStream>>, TrustError> {
+    let unreachable =
+        |source| TrustError::Unreachable { address: address.to_owned(), source: Arc::new(source) };
+    let socket = timeout(CONNECT, TcpStream::connect(to)).await;
+    let socket = socket.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let socket = socket.map_err(unreachable)?;
+    socket.set_nodelay(true).map_err(unreachable)?;
+
+    let address = || address.to_owned();
+    let Ok(handshake) = timeout(HANDSHAKE, handshake(socket, name, config)).await else {
+        return Err(TrustError::Stalled { address: address(), seconds: HANDSHAKE.as_secs() });
+    };
+    handshake.map_err(|error| {
+        // Our verifier's own reason says more than the library round it.
+        let broken =
+            |source| TrustError::Handshake { address: address(), source: Arc::new(source) };
+        TrustError::within(&error).cloned().unwrap_or_else(|| broken(error))
+    })
+}
+
+async fn handshake(
+    socket: TcpStream,
+    name: String,
+    config: ClientConfig,
+) -> io::Result<BufReader<TlsStream<TcpStream>>> {
+    let name = ServerName::try_from(name).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
+    if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+        return Err(io::Error::other("the peer does not speak HTTP/2"));
+    }
+    let mut stream = BufReader::new(stream);
+    if stream.fill_buf().await?.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(stream)
+}

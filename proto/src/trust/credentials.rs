@@ -1,0 +1,137 @@
+//! What a party proves itself with, and whom it believes.
+
+use base64::Engine as _;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::certificate::{KeyDigest, Leaf, Usage};
+use super::error::TrustError;
+use super::identity::{Identity, SiteId, Who};
+use crate::secret::Secret;
+
+/// Own chain and key, and the roots that peers must come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Leaf first.
+    pub chain_pem: String,
+    pub key_pem: Secret,
+    /// Several during a change of roots.
+    pub peer_roots_pem: String,
+}
+
+impl Credentials {
+    /// Who these credentials are of.
+    pub fn identity(&self) -> Result<Identity, TrustError> {
+        Ok(self.leaf()?.identity)
+    }
+
+    /// Last moment of validity, seconds since 1970.
+    pub fn not_after(&self) -> Result<i64, TrustError> {
+        Ok(self.leaf()?.not_after)
+    }
+
+    pub(super) fn leaf(&self) -> Result<Leaf, TrustError> {
+        let chain = self.chain()?;
+        Leaf::read(chain.first().ok_or(TrustError::Pem { what: "the certificate" })?)
+    }
+
+    pub(super) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+        certificates(&self.chain_pem, "the certificate")
+    }
+
+    pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TrustError> {
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.expose().as_bytes());
+        key.ok().ok_or(TrustError::Pem { what: "the private key" })
+    }
+
+    pub(super) fn peer_roots(&self) -> Result<RootCertStore, TrustError> {
+        roots(&certificates(&self.peer_roots_pem, "the root")?)
+    }
+}
+
+/// What a coordinator grants to a node that enrols. The node checks it before it believes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedIdentity {
+    /// Leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    pub operator_root: CertificateDer<'static>,
+    pub node_root: CertificateDer<'static>,
+}
+
+impl GrantedIdentity {
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(pem_of).collect()
+    }
+
+    pub fn operator_root_pem(&self) -> String {
+        pem_of(&self.operator_root)
+    }
+
+    pub fn node_root_pem(&self) -> String {
+        pem_of(&self.node_root)
+    }
+
+    /// Who the certificate names, once it is certain that it is of the node's own key and of the
+    /// site that the token pins, and that it serves as a node's certificate.
+    pub fn check(
+        &self,
+        own: KeyDigest,
+        pin: KeyDigest,
+        site: SiteId,
+    ) -> Result<Identity, TrustError> {
+        if KeyDigest::of_certificate(&self.operator_root)? != pin {
+            return Err(TrustError::OtherCoordinator);
+        }
+        let (first, rest) =
+            self.chain.split_first().ok_or(TrustError::Pem { what: "the granted certificate" })?;
+        let leaf = Leaf::read(first)?;
+        if leaf.key != own {
+            return Err(TrustError::KeyMismatch("the key made for enrolment"));
+        }
+        if leaf.identity.site != site {
+            return Err(TrustError::OtherSite { expected: site, found: leaf.identity.site });
+        }
+        if !matches!(leaf.identity.who, Who::Node(_)) || leaf.usage != Usage::Both {
+            return Err(TrustError::NotEntitled { identity: leaf.identity, wanted: "node" });
+        }
+        super::verifier::chain_of_server(
+            first,
+            rest,
+            &roots(std::slice::from_ref(&self.node_root))?,
+        )
+        .map_err(TrustError::Tls)?;
+        Ok(leaf.identity)
+    }
+}
+
+/// PEM as it is written everywhere: 64 characters a line.
+pub(super) fn pem_of(der: &CertificateDer<'_>) -> String {
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = body.as_str();
+    while let Some((line, tail)) = rest.split_at_checked(64) {
+        pem.extend([line, "\n"]);
+        rest = tail;
+    }
+    if !rest.is_empty() {
+        pem.extend([rest, "\n"]);
+    }
+    pem + "-----END CERTIFICATE-----\n"
+}
+
+pub(super) fn certificates(
+    pem: &str,
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    read.ok().filter(|found| !found.is_empty()).ok_or(TrustError::Pem { what })
+}
+
+pub(super) fn roots(found: &[CertificateDer<'static>]) -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    for root in found {
+        roots.add(root.clone()).map_err(TrustError::Tls)?;
+    }
+    Ok(roots)
+}

@@ -1,0 +1,96 @@
+//! What a failed call says about the peer: does nobody answer, does somebody else, or is it the
+//! peer's own answer?
+
+use std::error::Error;
+
+use tonic::Status;
+
+use super::error::{TrustError, causes};
+
+/// What is known of the peer after a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contact {
+    /// The peer itself gave this status.
+    Answered,
+    /// Nobody answers, or no longer: what the peer does is not known.
+    Silent { why: String },
+    /// Somebody answers whom we do not trust, or who does not trust us.
+    Stranger { why: String },
+}
+
+/// Reads the cause of a failed call.
+pub fn explain(status: &Status) -> Contact {
+    // A status that came over the wire has no cause on this side.
+    let Some(source) = status.source() else { return Contact::Answered };
+    if let Some(reason) = TrustError::within(source) {
+        return of_trust(reason);
+    }
+    match causes(source).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(error) => Contact::Stranger { why: of_tls(error) },
+        None => Contact::Silent { why: innermost(source) },
+    }
+}
+
+fn of_trust(reason: &TrustError) -> Contact {
+    match reason {
+        TrustError::Unreachable { .. } => {
+            Contact::Silent { why: format!("{reason}: {}", innermost(reason)) }
+        }
+        TrustError::Stalled { .. } => Contact::Silent { why: reason.to_string() },
+        TrustError::Handshake { source, .. } => {
+            match causes(source).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+                Some(error) => Contact::Stranger { why: of_tls(error) },
+                None => Contact::Silent { why: format!("{reason}: {}", innermost(reason)) },
+            }
+        }
+        TrustError::OtherSite { .. }
+        | TrustError::OtherNode { .. }
+        | TrustError::OtherRoot { .. }
+        | TrustError::OtherCoordinator
+        | TrustError::NotEntitled { .. }
+        | TrustError::Lifetime { .. }
+        | TrustError::Nameless(_) => Contact::Stranger { why: reason.to_string() },
+        // Our own side: nothing was asked of the peer.
+        TrustError::Pem { .. }
+        | TrustError::KeyMismatch(_)
+        | TrustError::Issue(_)
+        | TrustError::Request(_)
+        | TrustError::Tls(_)
+        | TrustError::Random => Contact::Silent { why: reason.to_string() },
+    }
+}
+
+/// In words that say where to look; the library's own words for the rest.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's lists are open and long")]
+fn of_tls(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error as Tls};
+    let advice = if let Tls::AlertReceived(alert) = error {
+        match *alert {
+            Alert::CertificateExpired => {
+                "the peer finds our certificate expired; compare the clocks"
+            }
+            Alert::UnknownCA | Alert::CertificateUnknown | Alert::DecryptError => {
+                "the peer does not accept our certificate; if it is enrolled with another site, \
+                 remove its identity and enrol it with a token of `quorate node token`"
+            }
+            _ => "check that it is a quorate agent which answers there",
+        }
+    } else if let Tls::InvalidCertificate(reason) = error {
+        match reason {
+            Certificate::Expired | Certificate::ExpiredContext { .. } => {
+                "compare the clocks, or remove the node's identity and enrol it again"
+            }
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                "compare the clocks"
+            }
+            _ => "check which site the node is enrolled with",
+        }
+    } else {
+        "check that it is a quorate agent which answers there"
+    };
+    format!("{error}; {advice}")
+}
+
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}

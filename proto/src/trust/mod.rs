@@ -1,0 +1,34 @@
+//! Who may speak to whom: identities, the two roots, join tokens, and TLS with both sides known.
+//!
+//! Nodes accept orders only from leaves of the operators' root; coordinators believe only leaves of
+//! the nodes' root. So no node can command another, whatever its certificate says. The rules on
+//! single use, time and rate of join tokens are the coordinator's; renewal and revocation have
+//! their seam in [`Credentials`] behind an `ArcSwap`: the newest serve each new connection.
+
+mod acceptor;
+mod authority;
+mod certificate;
+mod channel;
+mod claim;
+mod credentials;
+mod error;
+mod explain;
+mod identity;
+mod tls;
+mod token;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+pub use acceptor::{ChannelBinding, Connection, Peer, incoming};
+pub use authority::{IssuedCertificate, NodeKey, Roots, RootsPem, SigningRequest};
+pub use certificate::KeyDigest;
+pub use channel::{enrol_channel, node_channel};
+pub use claim::{ClaimError, check_proof, enrol, prove};
+pub use credentials::{Credentials, GrantedIdentity};
+pub use error::TrustError;
+pub use explain::{Contact, explain};
+pub use identity::{Identity, IdentityError, OperatorName, SiteId, Who};
+pub use tls::{client_config, enrol_client_config, enrol_server_config, server_config};
+pub use token::{JoinToken, TokenError, TokenId, VerifyKey};

@@ -1,0 +1,97 @@
+//! TLS for each of the four ends. 1.3 only, HTTP/2 only, no session is ever resumed: a resumed one
+//! would keep an identity alive past its change.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::NoServerSessionStorage;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::certificate::KeyDigest;
+use super::credentials::Credentials;
+use super::error::TrustError;
+use super::identity::SiteId;
+use super::verifier::{Expected, OperatorVerifier, ServerVerifier};
+use crate::id::NodeName;
+
+/// The only protocol spoken over TLS here.
+pub(super) const ALPN: &[u8] = b"h2";
+
+/// For an agent: serves operators of its own site and nobody else.
+pub fn server_config(credentials: &Credentials) -> Result<ServerConfig, TrustError> {
+    let site = credentials.identity()?.site;
+    let verifier = OperatorVerifier::new(site, credentials.peer_roots()?)?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TrustError::Tls)?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_single_cert(credentials.chain()?, credentials.key()?)
+        .map_err(TrustError::Tls)?;
+    Ok(without_resumption(config))
+}
+
+/// For the coordinator's enrolment: nodes that come here have no certificate yet.
+pub fn enrol_server_config(credentials: &Credentials) -> Result<ServerConfig, TrustError> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TrustError::Tls)?
+        .with_no_client_auth()
+        .with_single_cert(credentials.chain()?, credentials.key()?)
+        .map_err(TrustError::Tls)?;
+    Ok(without_resumption(config))
+}
+
+/// For an operator who dials one node.
+pub fn client_config(
+    credentials: &Credentials,
+    site: SiteId,
+    node: &NodeName,
+) -> Result<ClientConfig, TrustError> {
+    let roots = credentials.peer_roots()?;
+    let expected = Expected::Node { site, node: node.clone(), roots };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TrustError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier {
+            expected,
+            provider: provider(),
+        }))
+        .with_client_auth_cert(credentials.chain()?, credentials.key()?)
+        .map_err(TrustError::Tls)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// For a node that enrols: believes the coordinator whose root has the pinned key, no other root
+/// being loaded.
+pub fn enrol_client_config(pin: KeyDigest) -> Result<ClientConfig, TrustError> {
+    let expected = Expected::Pinned(pin);
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TrustError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier {
+            expected,
+            provider: provider(),
+        }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Named wherever it is needed, so that nothing depends on a default of the process.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn without_resumption(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config
+}
