@@ -267,8 +267,8 @@ impl Engine {
         let doomed = self.doomed();
         for at in 0..self.steps.len() {
             let Some(step) = self.steps.get(at) else { continue };
-            let free = step.state == State::Waiting && !self.nodes.contains_key(&step.id.node);
-            if free && self.is_ready(step, &doomed) && self.has_place(&step.lane) {
+            let ready = step.state == State::Waiting && self.is_ready(step, &doomed);
+            if ready && !self.nodes.contains_key(&step.id.node) && self.has_place(&step.lane) {
                 orders.push(Dispatch::Ensure { step: step.id.clone() });
                 self.begin(at);
             }
@@ -295,6 +295,9 @@ impl Engine {
     /// Steps that will not start in this run, as one that they wait for has failed.
     fn doomed(&self) -> Vec<bool> {
         let mut doomed: Vec<bool> = Vec::with_capacity(self.steps.len());
+        if !self.steps.iter().any(|step| matches!(step.state, State::Failed(_))) {
+            return doomed;
+        }
         for step in &self.steps {
             let lost = step.after.iter().any(|at| {
                 let failed = self.steps.get(*at).map(|before| &before.state);

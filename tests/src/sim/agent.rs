@@ -4,7 +4,7 @@
 use quorate::plan::Lane;
 use quorate_proto::{Finding, Goal, NodeName, OperationId, StepId, Term};
 
-use super::cluster::{Fate, Operation, SimCluster};
+use super::cluster::{Fate, Operation, SimCluster, SimNode};
 use super::random::Random;
 
 /// An order on its way to a node.
@@ -27,7 +27,7 @@ pub(super) struct Answer {
 /// What an agent tells.
 #[derive(Debug, Clone)]
 pub(super) enum Told {
-    Ended { operation: OperationId, finding: Finding, claims_success: bool },
+    Ended { finding: Finding, claims_success: bool },
     Busy { operation: OperationId, goal: String },
 }
 
@@ -38,28 +38,24 @@ impl SimCluster {
         let arriving: Vec<usize> = (0..self.orders.len())
             .filter(|at| self.orders.get(*at).is_some_and(|it| !self.is_silent(&it.step.node)))
             .collect();
-        let working: Vec<NodeName> = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.operation.is_some())
-            .map(|(name, _)| name.clone())
-            .collect();
+        let at_work = |node: &&SimNode| node.operation.is_some();
+        let working = self.nodes.values().filter(at_work).count();
         if self.faults && random.percent(3) {
             self.disturb(random);
             return true;
         }
-        let choices = arriving.len() + working.len();
+        let choices = arriving.len() + working;
         if choices == 0 {
             return false;
         }
         let choice = random.below(choices);
-        match (arriving.get(choice), working.get(choice.saturating_sub(arriving.len()))) {
-            (Some(at), _) => {
-                let order = self.orders.remove(*at);
-                self.take(order, random, terms);
-            }
-            (None, Some(node)) => self.work(&node.clone()),
-            (None, None) => {}
+        if let Some(at) = arriving.get(choice) {
+            let order = self.orders.remove(*at);
+            self.take(order, random, terms);
+        } else {
+            let mut working = self.nodes.iter().filter(|(_, node)| at_work(node));
+            let node = working.nth(choice - arriving.len()).map(|(name, _)| name.clone());
+            node.into_iter().for_each(|node| self.work(&node));
         }
         self.watch();
         true
@@ -100,6 +96,8 @@ impl SimCluster {
             self.violations.push(format!("{} began for an older term", order.step));
         }
         let fate = if self.faults { fate(random) } else { Fate::Works };
+        let slow = self.faults && random.percent(10);
+        let left = if slow { 60 } else { 2 + random.below(3) };
         let node = self.node_mut(&order.step.node);
         node.term = order.term.clone();
         node.operation = Some(Operation {
@@ -107,7 +105,7 @@ impl SimCluster {
             listener: order.term.clone(),
             term: order.term,
             goal: order.goal,
-            left: 2 + random.below(3),
+            left,
             fate,
         });
     }
@@ -130,7 +128,6 @@ impl SimCluster {
         let told = Told::Ended {
             finding: self.check(name, &operation.goal),
             claims_success: matches!(operation.fate, Fate::Works | Fate::ClaimsToWork),
-            operation: operation.id,
         };
         let step = StepId { node: name.clone(), goal: operation.goal.id() };
         self.answers.push(Answer { to: operation.listener, step, told });

@@ -41,6 +41,24 @@ impl Rules {
     };
 }
 
+/// What happened in a run, where someone wants to read it: most cases are only counted.
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    pub wanted: bool,
+    pub lines: Vec<String>,
+    /// Events that the coordinator heard of.
+    pub events: usize,
+}
+
+impl Log {
+    /// Adds a line.
+    pub fn add(&mut self, line: impl FnOnce() -> String) {
+        if self.wanted {
+            self.lines.push(line());
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -62,7 +80,7 @@ pub fn apply(
     rules: Rules,
     term: &Term,
     mut kill_after: usize,
-    log: &mut Vec<String>,
+    log: &mut Log,
 ) -> End {
     // Each round brings the cluster further, or ends the run.
     for _ in 0..10 {
@@ -178,7 +196,7 @@ impl<'a> Run<'a> {
         &mut self,
         random: &mut Random,
         kill_after: &mut usize,
-        log: &mut Vec<String>,
+        log: &mut Log,
     ) -> Result<Outcome, End> {
         let (mut engine, orders) = Engine::start(&self.plan);
         self.send(orders, log);
@@ -195,30 +213,31 @@ impl<'a> Run<'a> {
                 }
                 return Err(End::Stuck);
             };
+            log.events += 1;
             if *kill_after == 0 {
                 return Err(End::Killed);
             }
             *kill_after -= 1;
-            log.push(describe(&input));
+            log.add(|| describe(&input));
             let orders = engine.handle(input);
             self.send(orders, log);
         }
     }
 
-    fn send(&mut self, orders: Vec<Dispatch>, log: &mut Vec<String>) {
+    fn send(&mut self, orders: Vec<Dispatch>, log: &mut Log) {
         for order in orders {
             match order {
                 Dispatch::Ensure { step } => {
-                    log.push(format!("order {step}"));
+                    log.add(|| format!("order {step}"));
                     let id = format!("{}-{step}", self.term.number);
                     self.order(step, OperationId(id));
                 }
                 Dispatch::Attach { step, operation } => {
-                    log.push(format!("attach {step}"));
+                    log.add(|| format!("attach {step}"));
                     self.order(step, operation);
                 }
                 Dispatch::Await { node, operation } => {
-                    log.push(format!("await {node}"));
+                    log.add(|| format!("await {node}"));
                     self.awaited.insert(node, operation);
                 }
             }
@@ -275,11 +294,11 @@ impl<'a> Run<'a> {
         self.sent.remove(&step);
         Some(match told {
             Told::Busy { operation, goal } => Input::Busy { step, operation, goal },
-            Told::Ended { finding, claims_success, .. } if self.rules.only_checks => {
+            Told::Ended { finding, claims_success } if self.rules.only_checks => {
                 let _: bool = claims_success;
                 Input::Ended { step, finding }
             }
-            Told::Ended { finding, claims_success, .. } => {
+            Told::Ended { finding, claims_success } => {
                 let finding = if claims_success { Finding::Satisfied } else { finding };
                 Input::Ended { step, finding }
             }

@@ -11,6 +11,6 @@ mod spec;
 mod truth;
 
 pub use cluster::SimCluster;
-pub use coordinator::{End, Rules, apply, observe, plan};
+pub use coordinator::{End, Log, Rules, apply, observe, plan};
 pub use random::Random;
 pub use spec::{name, sample};
