@@ -51,6 +51,18 @@ fn from_json<T: DeserializeOwned>(what: &'static str, json: &str) -> Result<T, W
     serde_json::from_str(json).map_err(|error| WireError::Json(what, error))
 }
 
+impl From<Option<&Term>> for node::DescribeRequest {
+    fn from(claim: Option<&Term>) -> Self {
+        Self { claim: claim.map(Into::into) }
+    }
+}
+
+impl From<node::DescribeRequest> for Option<Term> {
+    fn from(request: node::DescribeRequest) -> Self {
+        request.claim.map(Into::into)
+    }
+}
+
 impl From<&Facts> for node::DescribeReply {
     fn from(facts: &Facts) -> Self {
         Self { facts_json: to_json(facts) }

@@ -1,3 +1,6 @@
 //! All tests of the whole in one binary, for one link.
 
 mod enrol;
+mod house;
+mod scenarios;
+mod sim;

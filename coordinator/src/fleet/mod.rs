@@ -8,8 +8,9 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Every call names the node; no call retries by itself.
 #[async_trait]
 pub trait Fleet: Send + Sync {
-    /// What the node is and holds.
-    async fn describe(&self, node: &NodeName) -> Result<Facts, FleetError>;
+    /// What the node is and holds. A run that will give orders claims the node with its term: an
+    /// older order that is still on its way cannot begin after this answer.
+    async fn describe(&self, node: &NodeName, claim: Option<&Term>) -> Result<Facts, FleetError>;
     /// A finding for each goal, in their order.
     async fn check(&self, node: &NodeName, goals: &[Goal]) -> Result<Vec<Finding>, FleetError>;
     /// Sends an order and passes on what the node tells of it, until `Event::Ended` or an error.

@@ -1,8 +1,25 @@
 //! Plans: which steps a specification asks for, and which of them are left. Pure: values in, values out.
+//!
+//! `bring_up` lists every step; `pending` keeps those that are left; `quorum` projects memberships.
+
+mod blocked;
+mod bring_up;
+mod draft;
+mod machines;
+mod membership;
+mod pending;
+mod prepare;
+mod quorum;
+mod standing;
 
 use std::collections::BTreeMap;
 
+pub use blocked::Blocked;
+pub use bring_up::outline;
+pub use pending::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld, pending};
+use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{Facts, Finding, Goal, NodeName, StepId};
+pub use quorum::{Change, Count, Projection, Refusal, project};
 use serde::{Deserialize, Serialize};
 
 /// A node, what must hold there, and what has to hold before.
@@ -15,11 +32,65 @@ pub struct Step {
     pub lane: Lane,
     /// What people should know that it interrupts, such as "restarts containerd".
     pub restarts: Option<String>,
-    /// A transient step is left to do exactly while a step that comes after it, directly or not,
-    /// and is not transient itself, is left to do.
+    /// What it brings about is for the time of a run. An offer is left to do exactly while a step
+    /// that names it in `after`, and is not transient itself, is left to do; its withdrawal is left
+    /// to do with it, and whenever a withdrawal's own check finds an offer left over.
     pub transient: bool,
     /// Seconds after which a person would want to know why it still runs.
     pub deadline_s: u64,
+}
+
+impl Step {
+    /// Whether the order for this step must carry join material.
+    pub fn needs_material(&self) -> bool {
+        match &self.goal {
+            Goal::JoinOffered(_) => true,
+            goal => kubeadm_node(goal).is_some_and(|node| node.entry != Entry::Founder),
+        }
+    }
+
+    /// Whether it clears away what the steps before it needed: it runs when they are over, also
+    /// where some of them failed.
+    pub fn clears(&self) -> bool {
+        matches!(self.goal, Goal::JoinWithdrawn(_))
+    }
+}
+
+/// The node of a goal that one of kubeadm's init or join phases makes hold.
+fn kubeadm_node(goal: &Goal) -> Option<&KubeNode> {
+    match goal {
+        Goal::Certificates(node)
+        | Goal::Kubeconfigs(node)
+        | Goal::KubeletStarted(node)
+        | Goal::EtcdMember(node)
+        | Goal::StaticPods(node)
+        | Goal::KubeletCertificate(node)
+        | Goal::ControlPlaneMarked(node) => Some(node),
+        Goal::Hosts(_)
+        | Goal::SwapOff
+        | Goal::KernelModules(_)
+        | Goal::Sysctls(_)
+        | Goal::PackageSource(_)
+        | Goal::Packages(_)
+        | Goal::Containerd(_)
+        | Goal::ServiceRunning(_)
+        | Goal::Images(_)
+        | Goal::LoadBalancer(_)
+        | Goal::ApiServerReady(_)
+        | Goal::AdminKubeconfig(_)
+        | Goal::ClusterConfig(_)
+        | Goal::JoinAccess(_)
+        | Goal::Addons(_)
+        | Goal::JoinOffered(_)
+        | Goal::JoinWithdrawn(_)
+        | Goal::Network(_)
+        | Goal::NodeReady(_)
+        | Goal::SystemPodsReady
+        | Goal::EtcdHealthy(_)
+        | Goal::EndpointReady(_)
+        | Goal::BackendsUp(_)
+        | Goal::ClusterDns(_) => None,
+    }
 }
 
 /// At most `width` steps of one name at once, over the whole cluster.
@@ -40,14 +111,36 @@ pub struct Observed {
     pub nodes: BTreeMap<NodeName, Sight>,
 }
 
+impl Observed {
+    /// The facts of a node that answered.
+    pub fn facts(&self, node: &NodeName) -> Option<&Facts> {
+        match self.nodes.get(node)? {
+            Sight::Seen { facts, .. } => Some(facts),
+            Sight::Silent { .. } => None,
+        }
+    }
+
+    /// Why a node did not answer. One that was not asked is silent too.
+    pub fn silence(&self, node: &NodeName) -> Option<&str> {
+        match self.nodes.get(node) {
+            Some(Sight::Seen { .. }) => None,
+            Some(Sight::Silent { why }) => Some(why),
+            None => Some("it was not asked"),
+        }
+    }
+}
+
 /// What is known of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sight {
-    Seen(Box<Facts>),
-    /// It does not answer; it may be doing anything.
-    Silent {
-        why: String,
+    Seen {
+        facts: Box<Facts>,
+        /// How far the node's clock is ahead of the coordinator's, against the middle of the time
+        /// between question and answer, in milliseconds.
+        clock_offset_ms: i64,
     },
+    /// It does not answer; it may be doing anything.
+    Silent { why: String },
 }
 
 /// Every step that the specification asks for, in an order that respects `after`.

@@ -1,0 +1,101 @@
+//! Why there can be no plan: each says the one thing that a person has to decide, and how to go on.
+
+use quorate_proto::{NodeName, Sha256, StepId};
+
+use super::quorum::Refusal;
+
+/// A plan that must not be made. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Blocked {
+    #[error("the specification names no control plane: give at least one node that role")]
+    NoControlPlane,
+    /// A silent control plane may hold the very cluster that would be founded a second time.
+    #[error(
+        "no control plane that answers holds a cluster, and {node} does not answer ({why}): it may \
+         hold the cluster, so none is founded without it. Start its agent with `systemctl start \
+         quorate-agent` there, or take {node} out of the specification"
+    )]
+    FoundingBlind { node: NodeName, why: String },
+    #[error(
+        "{node} is the only way to the endpoint and does not answer ({why}): start its agent with \
+         `systemctl start quorate-agent` there before the cluster is founded"
+    )]
+    NoLoadBalancer { node: NodeName, why: String },
+    #[error(
+        "{node} and {other} belong to different clusters: {node} holds the certificate authority \
+         {ca}, {other} holds {other_ca}. Decide which node is in the wrong specification; if its \
+         data may go, run `kubeadm reset` on that node"
+    )]
+    ForeignCluster { node: NodeName, ca: Sha256, other: NodeName, other_ca: Sha256 },
+    #[error(
+        "{node} has joined a cluster that no control plane of the specification holds: if what is \
+         on {node} may go, run `kubeadm reset` there"
+    )]
+    JoinedElsewhere { node: NodeName },
+    #[error(
+        "{node} holds etcd data in /var/lib/etcd but no certificate authority in \
+         /etc/kubernetes/pki: restore the certificates from a backup, or, if the data may go, run \
+         `kubeadm reset` on {node}"
+    )]
+    DataWithoutAuthority { node: NodeName },
+    #[error(
+        "{node} and {other} run two separate etcd clusters: decide which holds the data that you \
+         keep, and run `kubeadm reset` on the other node"
+    )]
+    SplitEtcd { node: NodeName, other: NodeName },
+    #[error(
+        "{node} and {other} have one machine-id, {machine_id}: they were cloned, or they are one \
+         machine. On the clone run `rm /etc/machine-id && systemd-machine-id-setup` and reboot it"
+    )]
+    SameMachine { node: NodeName, other: NodeName, machine_id: String },
+    #[error(
+        "the clocks of {behind} and {ahead} are {apart_ms} ms apart, more than the {limit_ms} ms \
+         that certificates and etcd bear: start time synchronisation on both, such as \
+         `systemctl enable --now chrony`"
+    )]
+    ClocksApart { behind: NodeName, ahead: NodeName, apart_ms: u64, limit_ms: u64 },
+    #[error(
+        "{node} has {found} {unit} of {what}, and a control plane needs {needed}: give the machine \
+         more{or}"
+    )]
+    TooSmall {
+        node: NodeName,
+        what: &'static str,
+        unit: &'static str,
+        found: u64,
+        needed: u64,
+        /// What else a person can do.
+        or: &'static str,
+    },
+    #[error(
+        "etcd's member {member} ({id:x}) is none of the specification's control planes: add its \
+         node to the specification, or remove it with `etcdctl member remove {id:x}`"
+    )]
+    UnknownMember { member: String, id: u64 },
+    #[error(
+        "etcd's member {member} ({id:x}) is not healthy, so no control plane may join now: bring it \
+         back, or, if its machine is lost, remove it with `etcdctl member remove {id:x}`"
+    )]
+    UnhealthyVoter { member: String, id: u64 },
+    #[error(
+        "etcd's member {member} ({id:x}) has begun to join and its node does not answer, so no \
+         other control plane may join now: start its agent, or, if its machine is lost, remove \
+         the member with `etcdctl member remove {id:x}`"
+    )]
+    UnfinishedMember { member: String, id: u64 },
+    #[error(
+        "etcd has no leader, so its membership cannot change: see `journalctl -u kubelet` on the \
+         control planes, and start those that are down"
+    )]
+    NoLeader,
+    #[error(
+        "no member of etcd answers although the cluster was founded: see `crictl ps -a --name etcd` \
+         on the control planes"
+    )]
+    EtcdSilent,
+    #[error("etcd's membership must not change: {0}")]
+    Quorum(Refusal),
+    /// A check could not tell, and nothing that is left to do would help it.
+    #[error("whether {step} holds cannot be told ({why}): see to that, then run the same again")]
+    Untold { step: StepId, why: String },
+}

@@ -1,0 +1,100 @@
+//! Whether the machines can be a cluster at all: different machines, one time, large enough.
+
+use std::collections::BTreeMap;
+
+use quorate_proto::{Facts, NodeName};
+
+use super::{Blocked, Observed, Sight};
+use crate::spec::{ClusterSpec, NodeSpec, Role};
+
+/// Certificates are valid from the second in which they are made, and etcd warns from 1 s on.
+const CLOCK_LIMIT_MS: u64 = 1_000;
+/// kubeadm's own preflight check `NumCPU`.
+const CONTROL_PLANE_CPUS: u32 = 2;
+/// kubeadm's own preflight check `Mem`.
+const CONTROL_PLANE_MIB: u64 = 1_700;
+/// What etcd's database may grow to by default: with less, the disk is full before the quota is.
+const CONTROL_PLANE_DISK_MIB: u64 = 2_048;
+
+/// Looks at the nodes that answered.
+pub(super) fn check(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
+    different(spec, observed)?;
+    one_time(observed)?;
+    spec.with_role(Role::ControlPlane).try_for_each(|node| large_enough(spec, observed, node))
+}
+
+fn different(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
+    let mut known: BTreeMap<&str, &NodeName> = BTreeMap::new();
+    for node in &spec.nodes {
+        let Some(facts) = observed.facts(&node.name) else { continue };
+        let machine_id = facts.machine.machine_id.as_str();
+        if machine_id.is_empty() {
+            continue;
+        }
+        if let Some(other) = known.insert(machine_id, &node.name) {
+            return Err(Blocked::SameMachine {
+                node: other.clone(),
+                other: node.name.clone(),
+                machine_id: machine_id.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn one_time(observed: &Observed) -> Result<(), Blocked> {
+    let offsets = observed.nodes.iter().filter_map(|(node, sight)| match sight {
+        Sight::Seen { clock_offset_ms, .. } => Some((*clock_offset_ms, node)),
+        Sight::Silent { .. } => None,
+    });
+    let (first, last) = (offsets.clone().min(), offsets.max());
+    let (Some((least, behind)), Some((most, ahead))) = (first, last) else { return Ok(()) };
+    let apart_ms = most.abs_diff(least);
+    if apart_ms <= CLOCK_LIMIT_MS {
+        return Ok(());
+    }
+    Err(Blocked::ClocksApart {
+        behind: behind.clone(),
+        ahead: ahead.clone(),
+        apart_ms,
+        limit_ms: CLOCK_LIMIT_MS,
+    })
+}
+
+/// A node that runs a control plane already has shown that it can.
+fn large_enough(
+    spec: &ClusterSpec,
+    observed: &Observed,
+    node: &NodeSpec,
+) -> Result<(), Blocked> {
+    let Some(facts) = observed.facts(&node.name) else { return Ok(()) };
+    if runs_api_server(facts) {
+        return Ok(());
+    }
+    let ignored = |check: &str| {
+        let names = &spec.kubeadm.ignore_preflight_errors;
+        names.iter().any(|name| name.eq_ignore_ascii_case(check) || name == "all")
+    };
+    let too_small = |what, unit, found, needed, or| {
+        Err(Blocked::TooSmall { node: node.name.clone(), what, unit, found, needed, or })
+    };
+    let machine = &facts.machine;
+    if machine.cpus < CONTROL_PLANE_CPUS && !ignored("NumCPU") {
+        let or = ", or ignore kubeadm's preflight error NumCPU in the specification";
+        return too_small("processor", "cores", machine.cpus.into(), 2, or);
+    }
+    if machine.memory_mib < CONTROL_PLANE_MIB && !ignored("Mem") {
+        let or = ", or ignore kubeadm's preflight error Mem in the specification";
+        return too_small("memory", "MiB", machine.memory_mib, CONTROL_PLANE_MIB, or);
+    }
+    if machine.disk_free_mib < CONTROL_PLANE_DISK_MIB {
+        let or = ", or free some space under /var/lib";
+        return too_small("free disk", "MiB", machine.disk_free_mib, CONTROL_PLANE_DISK_MIB, or);
+    }
+    Ok(())
+}
+
+/// Whether the node's disk says that an API server runs there.
+pub(super) fn runs_api_server(facts: &Facts) -> bool {
+    facts.kubernetes.static_pods.iter().any(|pod| pod == "kube-apiserver")
+}

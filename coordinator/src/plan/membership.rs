@@ -1,0 +1,134 @@
+//! The gate before every change of etcd's membership, and the tolerance that it leaves.
+
+use std::net::IpAddr;
+
+use quorate_proto::goal::{Entry, KubeNode, Peer};
+use quorate_proto::{EtcdFacts, EtcdMember, Goal, NodeName, StepId};
+
+use super::quorum::{Change, Count, project};
+use super::{Blocked, Observed, Sight, Step};
+
+/// What the gate found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Gate {
+    /// Members as they are; nothing before the founding.
+    pub before: Count,
+    /// Members once these steps are done.
+    pub after: Count,
+    /// Joins that have begun, or members that must come back: every other one waits for these.
+    pub first: Vec<StepId>,
+}
+
+/// Whether the membership may change now, by these steps that are left.
+pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, Blocked> {
+    let member = |step: &&'a Step| match &step.goal {
+        Goal::EtcdMember(node) => Some((&step.id, node)),
+        _ => None,
+    };
+    let members: Vec<(&StepId, &KubeNode)> = left.iter().filter_map(member).collect();
+    let before = view(observed).map(count).unwrap_or_default();
+    let first = match members.first() {
+        // The founder's member makes the cluster, or brings its first member back.
+        Some(_) if members.iter().any(|(_, node)| node.entry == Entry::Founder) => Vec::new(),
+        Some((_, any)) => unfinished_first(&members, any, observed)?,
+        None => Vec::new(),
+    };
+    let new = members.len().saturating_sub(first.len());
+    if new > 0 && first.is_empty() && before.voters > 0 {
+        let refused = project(before, Change::Add).refused;
+        refused.map_or(Ok(()), |refusal| Err(Blocked::Quorum(refusal)))?;
+    }
+    let learners = first.len().min(before.unfinished);
+    let after = Count {
+        voters: before.voters + new + learners,
+        unhealthy: before.unhealthy.saturating_sub(first.len() - learners),
+        unfinished: before.unfinished - learners,
+    };
+    Ok(Gate { before, after, first })
+}
+
+/// Members of ours that are not sound and that a step will see to; any other is refused.
+fn unfinished_first(
+    members: &[(&StepId, &KubeNode)],
+    any: &KubeNode,
+    observed: &Observed,
+) -> Result<Vec<StepId>, Blocked> {
+    let facts = view(observed).ok_or(Blocked::EtcdSilent)?;
+    if facts.leader.is_none() {
+        return Err(Blocked::NoLeader);
+    }
+    if let Some(stranger) = facts.members.iter().find(|member| !is_known(member, any)) {
+        return Err(Blocked::UnknownMember { member: name(stranger), id: stranger.id });
+    }
+    let mut first = Vec::new();
+    for member in facts.members.iter().filter(|member| !is_sound(member)) {
+        let ours = members.iter().find(|(_, node)| is_of(member, &node.node, node.address));
+        match ours {
+            Some((id, _)) => first.push((*id).clone()),
+            None => return Err(refuse(member)),
+        }
+    }
+    Ok(first)
+}
+
+/// Whether a control plane is a healthy voter, by the word of another: then its join is over.
+pub(super) fn has_joined(node: &NodeName, observed: &Observed) -> bool {
+    let member = view(observed)
+        .and_then(|facts| facts.members.iter().find(|member| member.name == node.as_str()));
+    member.is_some_and(is_sound)
+}
+
+fn refuse(member: &EtcdMember) -> Blocked {
+    let (id, name) = (member.id, name(member));
+    if is_unfinished(member) {
+        Blocked::UnfinishedMember { member: name, id }
+    } else {
+        Blocked::UnhealthyVoter { member: name, id }
+    }
+}
+
+/// The most telling of the answers: one with a leader, and then the longest.
+fn view(observed: &Observed) -> Option<&EtcdFacts> {
+    let answers = observed.nodes.values().filter_map(|sight| match sight {
+        Sight::Seen { facts, .. } => facts.etcd.as_ref(),
+        Sight::Silent { .. } => None,
+    });
+    answers.max_by_key(|facts| (facts.leader.is_some(), facts.members.len()))
+}
+
+fn count(facts: &EtcdFacts) -> Count {
+    let finished = facts.members.iter().filter(|member| !is_unfinished(member));
+    let unhealthy = finished.clone().filter(|member| !member.healthy).count();
+    let voters = finished.count();
+    Count { voters, unhealthy, unfinished: facts.members.len().saturating_sub(voters) }
+}
+
+fn is_unfinished(member: &EtcdMember) -> bool {
+    member.learner || member.name.is_empty()
+}
+
+fn is_sound(member: &EtcdMember) -> bool {
+    !is_unfinished(member) && member.healthy
+}
+
+fn is_known(member: &EtcdMember, any: &KubeNode) -> bool {
+    any.cluster.control_planes.iter().any(|Peer { node, address }| is_of(member, node, *address))
+}
+
+/// By name, or by peer address as long as it has not started and told its name.
+fn is_of(member: &EtcdMember, node: &NodeName, address: IpAddr) -> bool {
+    let host = match address {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let here = format!("https://{host}:2380");
+    member.name == node.as_str() || member.peer_urls.contains(&here)
+}
+
+fn name(member: &EtcdMember) -> String {
+    if member.name.is_empty() {
+        member.peer_urls.first().cloned().unwrap_or_else(|| "without a name".to_owned())
+    } else {
+        member.name.clone()
+    }
+}

@@ -1,0 +1,347 @@
+//! Which steps of an outline are left, once every node has checked its goals.
+//!
+//! A plan is data: it can be printed, compared and stored, and nothing secret is in it.
+
+use std::collections::BTreeMap;
+
+use quorate_proto::goal::Entry;
+use quorate_proto::{Finding, Goal, NodeName, StepId, UnderWay};
+use serde::{Deserialize, Serialize};
+
+use super::membership::{Gate, gate, has_joined};
+use super::quorum::Count;
+use super::{Blocked, Findings, Lane, Observed, Outline, Step};
+
+/// What is left to do, and what stands in its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// In an order that respects `after`, which names steps of this plan alone.
+    pub steps: Vec<Left>,
+    /// Steps of the outline that hold already.
+    pub holding: Vec<StepId>,
+    /// Steps that cannot be done in this run. A run that leaves any ends with exit code 1.
+    pub withheld: Vec<Withheld>,
+    /// Operations that nodes have begun and not ended. The run starts from these.
+    pub under_way: BTreeMap<NodeName, UnderWay>,
+    /// Places in lanes that are taken before the first order is sent.
+    pub held: Vec<HeldSlot>,
+    /// What etcd can bear; `None` where its membership stays as it is.
+    pub tolerance: Option<Tolerance>,
+    pub warnings: Vec<Warning>,
+}
+
+impl Plan {
+    /// Whether all that the specification asks for holds.
+    pub fn is_complete(&self) -> bool {
+        self.steps.is_empty() && self.withheld.is_empty() && self.under_way.is_empty()
+    }
+}
+
+/// A step that is left, and what its node found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    pub step: Step,
+    pub finding: Finding,
+}
+
+/// A step that waits for a node that does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    pub step: StepId,
+    /// The silent node: the step's own, or one that a step before it is on.
+    pub silent: NodeName,
+}
+
+/// A place in a lane that someone has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldSlot {
+    pub lane: Lane,
+    pub node: NodeName,
+    pub by: Holder,
+}
+
+/// Why a place is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// The node does not answer: it may be at it at this very moment.
+    Silence,
+    /// The node is at it.
+    Operation,
+}
+
+/// Members of etcd before the plan and after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerance {
+    pub before: Count,
+    pub after: Count,
+}
+
+/// What a person should know before the plan is carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Warning {
+    #[error("{node} does not answer ({why}): its steps are left out")]
+    Silent { node: NodeName, why: String },
+    #[error(
+        "{node} does not answer and may be joining etcd at this moment: no control plane joins \
+         until it is back or out of the specification"
+    )]
+    MembershipHeld { node: NodeName },
+    #[error("{node} is still at {goal} for an earlier run; this run follows it")]
+    UnderWay { node: NodeName, goal: String },
+}
+
+/// Works out what is left.
+///
+/// # Errors
+/// Where a change of etcd's membership must not begin, or where a check could not tell and nothing
+/// that is left would help it.
+pub fn pending(
+    outline: &Outline,
+    findings: &Findings,
+    observed: &Observed,
+) -> Result<Plan, Blocked> {
+    let under_way = under_way(observed);
+    let marks = mark(outline, findings, observed);
+    tell_all(outline, &marks, &under_way)?;
+
+    let steps = outline.steps.iter().zip(&marks);
+    let left: Vec<&Step> =
+        steps.clone().filter(|(_, mark)| mark.is_left()).map(|(step, _)| step).collect();
+    let gate = gate(&left, observed)?;
+    let held = held_slots(outline, findings, observed, &under_way);
+
+    let mut plan = Plan {
+        tolerance: (gate.before != gate.after)
+            .then_some(Tolerance { before: gate.before, after: gate.after }),
+        warnings: warnings(&held, &left, observed, &under_way),
+        held,
+        under_way,
+        ..Plan::default()
+    };
+    for (step, mark) in steps {
+        match mark {
+            Mark::Holds => plan.holding.push(step.id.clone()),
+            Mark::Withheld(silent) => {
+                plan.withheld.push(Withheld { step: step.id.clone(), silent: silent.clone() });
+            }
+            Mark::Left(finding) => {
+                plan.steps.push(Left { step: step.clone(), finding: finding.clone() });
+            }
+        }
+    }
+    connect(&mut plan.steps, &gate);
+    Ok(plan)
+}
+
+/// What is to be done about one step.
+enum Mark {
+    Holds,
+    Left(Finding),
+    Withheld(NodeName),
+}
+
+impl Mark {
+    fn is_left(&self) -> bool {
+        matches!(self, Self::Left(_))
+    }
+}
+
+fn mark(outline: &Outline, findings: &Findings, observed: &Observed) -> Vec<Mark> {
+    let places = places(outline);
+    let mut marks: Vec<Mark> = Vec::with_capacity(outline.steps.len());
+    let mut withheld_above: Vec<Option<NodeName>> = Vec::with_capacity(outline.steps.len());
+    for step in &outline.steps {
+        let before = || step.after.iter().filter_map(|id| places.get(id).copied());
+        let blocked = before().find_map(|at| match marks.get(at) {
+            Some(Mark::Withheld(node)) => Some(node.clone()),
+            Some(Mark::Holds | Mark::Left(_)) | None => None,
+        });
+        let above = blocked.clone().or_else(|| {
+            before().find_map(|at| withheld_above.get(at).cloned().flatten())
+        });
+        let finding = findings.get(&step.id).cloned().unwrap_or_else(|| Finding::Unknown {
+            why: "its node did not check it".to_owned(),
+        });
+        let unknown = matches!(finding, Finding::Unknown { .. });
+        let mark = if observed.silence(&step.id.node).is_some() {
+            Mark::Withheld(step.id.node.clone())
+        } else if finding.is_satisfied() && !step.transient {
+            Mark::Holds
+        } else if let Some(silent) = blocked.filter(|_| !step.clears()) {
+            Mark::Withheld(silent)
+        } else if let Some(silent) = above.clone().filter(|_| unknown && !step.transient) {
+            Mark::Withheld(silent)
+        } else {
+            Mark::Left(finding)
+        };
+        marks.push(mark);
+        withheld_above.push(above);
+    }
+    open_and_clear(outline, &mut marks);
+    marks
+}
+
+/// An offer is left to do only while someone needs it, and a withdrawal only with the offer or
+/// where there is something to withdraw.
+fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
+    let steps = || outline.steps.iter().enumerate();
+    let is_left = |marks: &[Mark], at: usize| marks.get(at).is_some_and(Mark::is_left);
+    let mut offered = false;
+    for (at, offer) in steps().filter(|(_, step)| step.transient && !step.clears()) {
+        let needed = steps().any(|(other, step)| {
+            !step.transient && is_left(marks, other) && step.after.contains(&offer.id)
+        });
+        if let Some(mark) = marks.get_mut(at).filter(|mark| mark.is_left() && !needed) {
+            *mark = Mark::Holds;
+        }
+        offered |= is_left(marks, at);
+    }
+    for (at, _) in steps().filter(|(_, step)| step.clears()) {
+        let clear = |mark: &&mut Mark| matches!(mark, Mark::Left(Finding::Satisfied));
+        if let Some(mark) = marks.get_mut(at).filter(|mark| !offered && clear(mark)) {
+            *mark = Mark::Holds;
+        }
+    }
+}
+
+/// Refuses a step that nobody can judge: neither will a step before it bring an answer, nor the
+/// operation that its node is at.
+fn tell_all(
+    outline: &Outline,
+    marks: &[Mark],
+    under_way: &BTreeMap<NodeName, UnderWay>,
+) -> Result<(), Blocked> {
+    let places = places(outline);
+    let mut awaits: Vec<bool> = Vec::with_capacity(marks.len());
+    for (step, mark) in outline.steps.iter().zip(marks) {
+        let before = step.after.iter().filter_map(|id| places.get(id).copied());
+        let hope = before.into_iter().any(|at| {
+            awaits.get(at).copied().unwrap_or(false) || marks.get(at).is_some_and(Mark::is_left)
+        }) || under_way.contains_key(&step.id.node);
+        if let Mark::Left(Finding::Unknown { why }) = mark
+            && !hope
+            && !step.transient
+        {
+            return Err(Blocked::Untold { step: step.id.clone(), why: why.clone() });
+        }
+        awaits.push(hope);
+    }
+    Ok(())
+}
+
+fn places(outline: &Outline) -> BTreeMap<&StepId, usize> {
+    outline.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect()
+}
+
+fn under_way(observed: &Observed) -> BTreeMap<NodeName, UnderWay> {
+    let nodes = observed.nodes.keys();
+    let busy = |node: &NodeName| Some((node.clone(), observed.facts(node)?.under_way.clone()?));
+    nodes.filter_map(busy).collect()
+}
+
+/// A silent node holds a place in every lane that it has a step in, and so does an operation under
+/// way. Only where another node's word shows that the join is over, the place is free.
+fn held_slots(
+    outline: &Outline,
+    findings: &Findings,
+    observed: &Observed,
+    under_way: &BTreeMap<NodeName, UnderWay>,
+) -> Vec<HeldSlot> {
+    let mut held: Vec<HeldSlot> = Vec::new();
+    for step in outline.steps.iter().filter(|step| step.lane != Lane::Free) {
+        let node = &step.id.node;
+        let by = if observed.silence(node).is_some() {
+            if is_over(step, findings, observed) {
+                continue;
+            }
+            Holder::Silence
+        } else if under_way.get(node).is_some_and(|operation| operation.goal == step.id.goal) {
+            Holder::Operation
+        } else {
+            continue;
+        };
+        let slot = HeldSlot { lane: step.lane.clone(), node: node.clone(), by };
+        if !held.contains(&slot) {
+            held.push(slot);
+        }
+    }
+    held
+}
+
+fn is_over(step: &Step, findings: &Findings, observed: &Observed) -> bool {
+    let node = &step.id.node;
+    match step.lane {
+        Lane::Free => true,
+        Lane::Membership => has_joined(node, observed),
+        Lane::WorkerJoins { .. } => {
+            let ready = Goal::NodeReady(node.clone()).id();
+            findings.iter().any(|(id, finding)| id.goal == ready && finding.is_satisfied())
+        }
+    }
+}
+
+fn warnings(
+    held: &[HeldSlot],
+    left: &[&Step],
+    observed: &Observed,
+    under_way: &BTreeMap<NodeName, UnderWay>,
+) -> Vec<Warning> {
+    let silent = observed.nodes.keys().filter_map(|node| {
+        let why = observed.silence(node)?.to_owned();
+        Some(Warning::Silent { node: node.clone(), why })
+    });
+    let joins = left.iter().any(|step| step.lane == Lane::Membership);
+    let blocks = |slot: &&HeldSlot| {
+        joins && slot.lane == Lane::Membership && slot.by == Holder::Silence
+    };
+    let membership = held.iter().filter(blocks);
+    let membership = membership.map(|slot| Warning::MembershipHeld { node: slot.node.clone() });
+    let busy = under_way.iter().map(|(node, operation)| Warning::UnderWay {
+        node: node.clone(),
+        goal: operation.goal.clone(),
+    });
+    silent.chain(membership).chain(busy).collect()
+}
+
+/// Leaves only edges between steps of the plan, and settles what depends on who is left.
+fn connect(steps: &mut Vec<Left>, gate: &Gate) {
+    let ids: Vec<StepId> = steps.iter().map(|left| left.step.id.clone()).collect();
+    let known: std::collections::BTreeSet<&StepId> = ids.iter().collect();
+    let download = steps.iter().any(|left| match &left.step.goal {
+        Goal::Certificates(node) => node.entry == Entry::ControlPlane,
+        _ => false,
+    });
+    for Left { step, .. } in steps.iter_mut() {
+        step.after.retain(|id| known.contains(id));
+        if let Goal::JoinOffered(offer) = &mut step.goal {
+            offer.certificates = download;
+        }
+        if step.lane == Lane::Membership && !gate.first.contains(&step.id) {
+            step.after.extend(gate.first.iter().cloned());
+        }
+    }
+    if !gate.first.is_empty() {
+        sort(steps);
+    }
+}
+
+/// Moves each step behind those that it comes after, and nothing else.
+fn sort(steps: &mut Vec<Left>) {
+    let mut rest = std::mem::take(steps);
+    let mut placed = std::collections::BTreeSet::new();
+    while !rest.is_empty() {
+        let (ready, waiting): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|left| left.step.after.iter().all(|id| placed.contains(id)));
+        if ready.is_empty() {
+            // Steps that wait for each other: the engine will say that they never started.
+            steps.extend(waiting);
+            return;
+        }
+        placed.extend(ready.iter().map(|left| left.step.id.clone()));
+        steps.extend(ready);
+        rest = waiting;
+    }
+}
