@@ -1,5 +1,6 @@
 //! Checks of the endpoint, of what answers there, and of the ports that meet on one machine.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use quorate_proto::goal::{Endpoint, HealthCheck};
@@ -45,9 +46,13 @@ pub(super) fn serving(
         .iter()
         .map(|(node, _)| node)
         .find(|node| Some(node.address) == address || node.name.as_str() == serving.endpoint.host);
-    balanced(&serving, there, nodes, report);
-    if load_balancer.is_none() {
-        unbalanced(&serving, there, nodes, report);
+    // Entries that could not be read would seem to be missing.
+    let entries: BTreeSet<_> = nodes.iter().map(|(_, path)| path).collect();
+    if entries.len() == file.nodes.len() {
+        balanced(&serving, there, nodes, report);
+        if load_balancer.is_none() {
+            unbalanced(&serving, there, nodes, report);
+        }
     }
     ports(&serving, nodes, report);
     serving
@@ -147,7 +152,7 @@ fn unbalanced(
     nodes: &[(NodeSpec, String)],
     report: &mut Report,
 ) {
-    let Some(node) = there else { return };
+    let Some(node) = there.filter(|node| !node.roles.contains(&Role::LoadBalancer)) else { return };
     let name = &node.name;
     let port = serving.endpoint.port;
     if !node.roles.contains(&Role::ControlPlane) {

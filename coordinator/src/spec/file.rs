@@ -45,7 +45,7 @@ pub(super) struct Spec {
     #[schemars(range(min = 1))]
     pub(super) api_port: Option<u16>,
     pub(super) network: Network,
-    /// Where etcd runs. Default: stacked.
+    #[serde(default)]
     #[schemars(schema_with = "etcd")]
     pub(super) etcd: Option<String>,
     /// What answers at the endpoint. Default: haproxy if a node has the role load-balancer, else none.

@@ -65,13 +65,13 @@ pub fn parse(text: &str, source_name: &str, folder: &Path) -> Result<Loaded, Pro
             "correct the YAML here or just before; indentation is by spaces alone".to_owned();
         refused(&source, Says { span: error.span, message: error.message, hint })
     })?;
-    let mut report = Report::new(source, tree.clone());
+    let mut report = Report::new(Arc::clone(&source), tree.clone());
     let fitted = shape::fit(&tree, text, &schema::whole(), &mut report);
     let file = fitted.and_then(|value| {
         report.parsed("", serde_json::from_value(value), "see docs/SPEC.md for every field")
     });
     let spec = file.and_then(|file| cluster(&file, &Folder(folder.to_owned()), &mut report));
-    problem::sort(&mut report.problems);
+    problem::sort(&mut report.problems, &source);
     match spec {
         Some(spec) if !report.failed() => {
             Ok(Loaded { spec, warnings: report.problems, defaults: report.defaults })

@@ -74,10 +74,6 @@ impl Problem {
         let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&report).to_owned()
     }
-
-    fn order(&self) -> (&str, usize, usize, Severity) {
-        (&self.source.name, self.line, self.column, self.severity)
-    }
 }
 
 /// What a problem says of a place.
@@ -117,9 +113,12 @@ pub(crate) fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-/// In the order in which people read the file.
-pub(super) fn sort(problems: &mut [Problem]) {
-    problems.sort_by(|a, b| a.order().cmp(&b.order()));
+/// In the order in which people read the file, and then those that it names.
+pub(super) fn sort(problems: &mut [Problem], main: &Source) {
+    problems.sort_by_key(|problem| {
+        let name = problem.source.name.clone();
+        (name != main.name, name, problem.span.start, problem.severity)
+    });
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Fit<'_> {
         };
         if value.is_none() {
             let found = self.described(tree);
-            self.report.error(path, format!("{path} is {found}"), wish(schema));
+            self.report.error(path, format!("{path} is {found}"), self.wish(schema));
         }
         value
     }
@@ -100,7 +100,7 @@ impl Fit<'_> {
         for name in required(schema) {
             if !entries.iter().any(|(key, _)| key.name == name) {
                 let inner = join(path, name);
-                let wish = property(schema, name).map(|inner| wish(inner)).unwrap_or_default();
+                let wish = property(schema, name).map(|inner| self.wish(inner)).unwrap_or_default();
                 self.report.error(&inner, format!("{inner} is missing"), wish);
                 whole = false;
             }
@@ -128,6 +128,26 @@ impl Fit<'_> {
         let field = path.rsplit('.').next().unwrap_or(path);
         self.report.error(path, format!("unknown {field} `{name}`"), hint);
         None
+    }
+
+    /// What a value should be, in words.
+    fn wish(&self, schema: &Value) -> String {
+        let form = forms(self.root, schema).first().copied().unwrap_or(schema);
+        let described = schema.get("description").or_else(|| form.get("description"));
+        let description = described.and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+        let bound = |name| form.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let kind = match wanted(form) {
+            "object" => "write a mapping",
+            "array" => "write a list",
+            "string" => "write text",
+            "boolean" => "write true or false",
+            "integer" => {
+                let (least, most) = (bound("minimum"), bound("maximum"));
+                return format!("write a whole number from {least} to {most}. {description}");
+            }
+            _ => "add it",
+        };
+        if description.is_empty() { kind.to_owned() } else { format!("{kind}. {description}") }
     }
 
     /// A scalar as it stands in the file.
@@ -194,25 +214,6 @@ fn names(form: &Value) -> Vec<&str> {
 
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
-/// What a value should be, in words.
-fn wish(schema: &Value) -> String {
-    let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-    let description = description.replace('\n', " ");
-    let kind = match wanted(schema) {
-        "object" => "write a mapping",
-        "array" => "write a list",
-        "string" => "write text",
-        "boolean" => "write true or false",
-        "integer" => {
-            let bound = |name| schema.get(name).and_then(Value::as_u64).unwrap_or_default();
-            let (least, most) = (bound("minimum"), bound("maximum"));
-            return format!("write a whole number from {least} to {most}. {description}");
-        }
-        _ => "add it",
-    };
-    if description.is_empty() { kind.to_owned() } else { format!("{kind}. {description}") }
 }
 
 fn advice(name: &str, known: &[&str]) -> String {

@@ -534,7 +534,7 @@ fn packages_and_images_are_checked() {
 fn a_problem_in_a_companion_is_shown_there() {
     let problems = parsed(&with("  images: {archivesFile: bad-images.yaml}\n")).unwrap_err();
     let places: Vec<_> = problems.0.iter().map(|p| (p.path.as_str(), p.line)).collect();
-    assert_eq!(places, [("[1].sha", 2), ("[1].url", 2), ("[1].sha256", 2)]);
+    assert_eq!(places, [("[1].url", 2), ("[1].sha256", 2), ("[1].sha", 2)]);
     assert!(
         problems.render(false).contains("--> bad-images.yaml:2:"),
         "{}",
