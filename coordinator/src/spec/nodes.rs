@@ -135,8 +135,8 @@ fn control_planes(file: &[file::Node], report: &mut Report) {
     } else if count.is_multiple_of(2) {
         let tolerated = count - quorum;
         let message = format!(
-            "{count} control planes survive the loss of {tolerated}, as {} do, and writes need \
-             {quorum} members instead of {}",
+            "{count} control planes survive the loss of {tolerated}, no more than {} would, and each \
+             write needs {quorum} of them instead of {}",
             count - 1,
             quorum - 1
         );

@@ -63,16 +63,20 @@ impl Problem {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        let title = level.primary_title(self.message.as_str());
+        let hint = Level::HELP.message(self.hint.as_str());
         let annotation = AnnotationKind::Primary.span(self.span.clone()).label(self.path.as_str());
         let snippet = Snippet::source(self.source.text.as_str())
             .path(self.source.name.as_str())
             .annotation(annotation);
-        let report = [level
-            .primary_title(self.message.as_str())
-            .element(snippet)
-            .element(Level::HELP.message(self.hint.as_str()))];
+        // A file that could not be read has nothing to show.
+        let report = if self.source.text.is_empty() {
+            [title.element(hint)]
+        } else {
+            [title.element(snippet).element(hint)]
+        };
         let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
-        renderer.render(&report).to_owned()
+        renderer.render(&report)
     }
 }
 

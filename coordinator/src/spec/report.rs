@@ -1,6 +1,7 @@
 //! Collects what the checks of one file find: problems, and the defaults that were taken.
 
 use std::fmt::Display;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::problem::{Problem, Says, Severity, Source};
@@ -28,6 +29,18 @@ impl Report {
         hint: impl Into<String>,
     ) {
         self.add(Severity::Error, path, message.into(), hint.into());
+    }
+
+    /// Reports what makes the specification unusable, at a place that has no value of its own.
+    pub(super) fn error_at(
+        &mut self,
+        span: Range<usize>,
+        path: &str,
+        message: String,
+        hint: String,
+    ) {
+        let says = Says { span, message, hint };
+        self.problems.push(Problem::new(&self.source, Severity::Error, path, says));
     }
 
     /// Reports what has a price.

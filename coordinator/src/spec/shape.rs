@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::report::Report;
-use super::tree::{Kind, Tree};
+use super::tree::{Key, Kind, Tree};
 
 /// The value as the schema wants it, without unknown fields; `None` if it cannot be had. Text is
 /// taken as it was written, so `version: 1.30` stays 1.30.
@@ -32,7 +32,7 @@ impl Fit<'_> {
                 let chosen = forms.iter().find(|form| property(form, &name).is_some());
                 match chosen {
                     Some(form) => self.mapping(tree, form, path),
-                    None => self.unknown(path, &name, forms, hints),
+                    None => self.unknown(tree, path, &name, forms, hints),
                 }
             }
             (forms, _) => {
@@ -41,7 +41,7 @@ impl Fit<'_> {
                 if known {
                     return Some(Value::String(name));
                 }
-                self.unknown(path, &name, forms, hints)
+                self.unknown(tree, path, &name, forms, hints)
             }
         }
     }
@@ -62,8 +62,8 @@ impl Fit<'_> {
             _ => None,
         };
         if value.is_none() {
-            let found = self.described(tree);
-            self.report.error(path, format!("{path} is {found}"), self.wish(schema));
+            let message = format!("{} is {}", named(path), self.described(tree));
+            self.report.error(path, message, self.wish(schema));
         }
         value
     }
@@ -94,7 +94,7 @@ impl Fit<'_> {
                     Some(value) => drop(object.insert(key.name.clone(), value)),
                     None => whole = false,
                 },
-                None => self.unknown_field(&inner, &key.name, schema),
+                None => self.unknown_field(key, &inner, schema),
             }
         }
         for name in required(schema) {
@@ -108,15 +108,17 @@ impl Fit<'_> {
         whole.then_some(Value::Object(object))
     }
 
-    fn unknown_field(&mut self, path: &str, name: &str, schema: &Value) {
+    fn unknown_field(&mut self, key: &Key, path: &str, schema: &Value) {
+        let name = key.name.as_str();
         let known: Vec<_> = properties(schema).map(|(known, _)| known.as_str()).collect();
         let given = schema.get("x-hints").and_then(|hints| hints.get(name)).and_then(Value::as_str);
         let hint = given.map_or_else(|| advice(name, &known), str::to_owned);
-        self.report.error(path, format!("unknown field `{name}`"), hint);
+        self.report.error_at(key.span.clone(), path, format!("unknown field `{name}`"), hint);
     }
 
     fn unknown(
         &mut self,
+        tree: &Tree,
         path: &str,
         name: &str,
         forms: &[&Value],
@@ -126,7 +128,12 @@ impl Fit<'_> {
         let given = hints.and_then(|hints| hints.get(name)).and_then(Value::as_str);
         let hint = given.map_or_else(|| advice(name, &known), str::to_owned);
         let field = path.rsplit('.').next().unwrap_or(path);
-        self.report.error(path, format!("unknown {field} `{name}`"), hint);
+        let message = match (name, field.split_once('[')) {
+            ("", _) => format!("{} is {}", named(path), self.described(tree)),
+            (_, Some((list, _))) => format!("unknown value `{name}` in {list}"),
+            (_, None) => format!("unknown {field} `{name}`"),
+        };
+        self.report.error(path, message, hint);
         None
     }
 
@@ -210,6 +217,10 @@ fn names(form: &Value) -> Vec<&str> {
     let values = form.get("enum").and_then(Value::as_array).into_iter().flatten();
     let values = values.chain(form.get("const")).filter_map(Value::as_str);
     values.chain(properties(form).map(|(name, _)| name.as_str())).collect()
+}
+
+fn named(path: &str) -> &str {
+    if path.is_empty() { "the file" } else { path }
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -76,7 +76,7 @@ mod tests {
     fn a_value_is_found_by_its_path_and_a_missing_one_by_what_is_around_it() {
         let text = "a:\n  b: [x, {c: deep}]\n  d:\n";
         let tree = yaml::read(text).unwrap();
-        let at = |path| &text[tree.locate(path)];
+        let at = |path| text.get(tree.locate(path)).unwrap();
         assert_eq!(at("a.b[0]"), "x");
         assert_eq!(at("a.b[1].c"), "deep");
         assert_eq!(at("a.b[1].missing"), "c");

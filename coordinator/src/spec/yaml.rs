@@ -124,8 +124,8 @@ fn entry((key, value): (Spanned<String>, Spanned<Bare>)) -> (Key, Tree) {
 /// A value as the library gives it, its children with their places.
 enum Bare {
     Leaf(Kind),
-    List(Vec<Spanned<Bare>>),
-    Map(Vec<(Spanned<String>, Spanned<Bare>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(Spanned<String>, Spanned<Self>)>),
 }
 
 impl<'de> Deserialize<'de> for Bare {
@@ -196,15 +196,17 @@ impl<'de> Visitor<'de> for BareVisitor {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
     fn every_value_and_key_knows_where_it_stands() {
         let text = "a: 'x'\nbé:\n- 1.30\n- {c: no, d: 0123}\n";
         let tree = read(text).unwrap();
-        assert_eq!(&text[tree.locate("a")], "'x'");
-        assert_eq!(&text[tree.locate("bé[0]")], "1.30");
-        assert_eq!(&text[tree.locate("bé[1].c")], "no");
+        assert_eq!(text.get(tree.locate("a")).unwrap(), "'x'");
+        assert_eq!(text.get(tree.locate("bé[0]")).unwrap(), "1.30");
+        assert_eq!(text.get(tree.locate("bé[1].c")).unwrap(), "no");
         assert_eq!(tree.to_value()["bé"][1], serde_json::json!({"c": false, "d": "0123"}));
     }
 
@@ -225,8 +227,8 @@ mod tests {
     #[test]
     fn a_bomb_is_refused() {
         let mut bomb = "a: &a [x, x]\n".to_owned();
-        for (level, next) in ('a'..'z').zip('b'..='z') {
-            bomb += &format!("{next}: &{next} [*{level}, *{level}, *{level}]\n");
+        for (level, next) in ('a'..='y').zip('b'..='z') {
+            writeln!(bomb, "{next}: &{next} [*{level}, *{level}, *{level}]").unwrap();
         }
         assert!(read(&bomb).unwrap_err().message.starts_with("anchors and aliases"));
         assert_eq!(read(&"[".repeat(5000)).unwrap_err().message, "recursion limit exceeded");
