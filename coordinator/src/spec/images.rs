@@ -6,7 +6,7 @@ use quorate_proto::Sha256;
 use quorate_proto::goal::Archive;
 use serde_json::json;
 
-use super::companion::Folder;
+use super::companion::{Folder, LARGEST};
 use super::problem::{Problem, Says, Severity, Source};
 use super::report::Report;
 use super::{file, packages, schema, shape, yaml};
@@ -19,7 +19,7 @@ pub(super) fn archives(file: &file::Images, folder: &Folder, report: &mut Report
     if let Some(path) = &file.archives_file {
         let hint =
             "give the path of a YAML or JSON list of {url, sha256, names}, relative to this file";
-        if let Some(text) = report.parsed(FILE, folder.read(path), hint) {
+        if let Some(text) = report.parsed(FILE, folder.read(path, LARGEST), hint) {
             all.extend(listed(path, text, report));
         }
     }

@@ -49,7 +49,7 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let name = path.display().to_string();
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let text = companion::read(path).map_err(|error| {
+    let text = companion::read(path, companion::LARGEST).map_err(|error| {
         let hint = "give the path of a readable cluster.yaml; packaging/cluster.yaml is a sample";
         let says = Says { span: 0..0, message: error.to_string(), hint: hint.to_owned() };
         refused(&source(&name, ""), says)

@@ -4,7 +4,7 @@ use quorate_proto::KubernetesVersion;
 use quorate_proto::goal::PackageSource;
 
 use super::cluster::PackageSettings;
-use super::companion::Folder;
+use super::companion::{Folder, LARGEST};
 use super::file;
 use super::report::Report;
 
@@ -81,7 +81,7 @@ fn key(file: &file::Repository, folder: &Folder, report: &mut Report) -> Option<
             let path = format!("{REPOSITORY}.keyFile");
             let hint =
                 "give the path of the public key that signs the repository, relative to this file";
-            let key = report.parsed(&path, folder.read(key_file), hint)?;
+            let key = report.parsed(&path, folder.read(key_file, LARGEST), hint)?;
             (path, key)
         }
         (None, Some(key)) => (format!("{REPOSITORY}.key"), key.clone()),

@@ -9,7 +9,7 @@ use quorate_proto::goal::Manifest;
 use serde_json::{Value, json};
 
 use super::cluster::Plugin;
-use super::companion::Folder;
+use super::companion::{Folder, LARGEST_MANIFEST};
 use super::file::{self, FlannelBackend, PluginName, PluginSettings};
 use super::report::Report;
 use super::version::is_label;
@@ -108,7 +108,7 @@ fn own(file: &file::ManifestFile, folder: &Folder, report: &mut Report) -> Optio
         images::image(&format!("{PATH}.manifest.images[{index}]"), name, report);
     }
     let hint = "give the path of the plugin's manifest, relative to this file";
-    let yaml = report.parsed(&path, folder.read(&file.file), hint)?;
+    let yaml = report.parsed(&path, folder.read(&file.file, LARGEST_MANIFEST), hint)?;
     let hint = "give a YAML file of Kubernetes objects, as `kubectl apply -f` takes it";
     let documents = report.parsed(&path, yaml::documents(&yaml), hint)?;
     let object = |value: &Value| ["apiVersion", "kind"].iter().all(|f| value.get(f).is_some());

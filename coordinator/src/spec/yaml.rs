@@ -10,9 +10,6 @@ use serde_saphyr::{Budget, Error, Location, Options, Spanned};
 
 use super::tree::{Key, Kind, Tree};
 
-/// A specification for 5000 nodes written out has 350 KiB.
-pub(super) const LARGEST: usize = 1024 * 1024;
-
 /// A text is not a YAML document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -30,9 +27,10 @@ pub(super) fn read(text: &str) -> Result<Tree, Malformed> {
 }
 
 /// Reads a text of several documents, such as a Kubernetes manifest; empty ones are left out.
+/// The library's own budget holds, since definitions of resources are large and deep.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, Malformed> {
-    let all: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options())
-        .map_err(|error| malformed(text, &error))?;
+    let all: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| malformed(text, &error))?;
     Ok(all.into_iter().filter(|document| !document.is_null()).collect())
 }
 

@@ -36,7 +36,7 @@ fn load_finds_companions_beside_the_file() {
     let path = folder.path().join("cluster.yaml");
     fs::write(&path, SAMPLE).unwrap();
     assert_eq!(load(&path).unwrap(), parsed(SAMPLE).unwrap());
-    fs::write(&path, "x".repeat(yaml::LARGEST + 1)).unwrap();
+    fs::write(&path, "x".repeat(companion::LARGEST + 1)).unwrap();
     let problems = load(&path).unwrap_err();
     assert!(problems.render(false).contains("has more than 1048576 bytes"), "{problems:?}");
 }
