@@ -149,9 +149,13 @@ pub(super) fn containerd(
     settings
 }
 
-/// `PauseVersion` in kubeadm's constants: 3.10 in v1.33, 3.10.1 from v1.34 on.
+/// As `kubeadm config images list` of v1.33.13, v1.34.4, v1.35.4 and v1.36.3 names it.
 fn pause_tag(version: KubernetesVersion) -> &'static str {
-    if version.minor < 34 { "3.10" } else { "3.10.1" }
+    match version.minor {
+        ..34 => "3.10",
+        34 | 35 => "3.10.1",
+        36.. => "3.10.2",
+    }
 }
 
 fn fields(path: &str, map: &Map<String, Value>, owned: &[Owned], report: &mut Report) {

@@ -93,7 +93,7 @@ fn cluster(file: &file::File, folder: &Folder, report: &mut Report) -> Option<Cl
     let nodes = nodes::nodes(&file.nodes, report);
     let serving = endpoint::serving(file, &nodes, report);
     let address = endpoint::address(&file.endpoint);
-    let subnets = network::subnets(&file.network, &nodes, address, report);
+    let subnets = network::subnets(file, &nodes, address, report);
     let pods = subnets.as_ref().map(|subnets| subnets.pod);
     let plugin = plugin::plugin(&file.network.plugin, pods, folder, report);
     let kubeadm = kubeadm::kubeadm(&file.kubeadm, version, report);

@@ -21,11 +21,12 @@ pub(super) struct Subnets {
 
 /// Reads the subnets and holds them against each other and against the nodes.
 pub(super) fn subnets(
-    file: &file::Network,
+    spec: &file::Spec,
     nodes: &[(NodeSpec, String)],
     endpoint: Option<IpAddr>,
     report: &mut Report,
 ) -> Option<Subnets> {
+    let file = &spec.network;
     let pod = report.or(POD, file.pod_subnet.clone(), "10.244.0.0/16".to_owned());
     let service = report.or(SERVICE, file.service_subnet.clone(), "10.96.0.0/12".to_owned());
     let dns = file.dns_domain.clone();
@@ -39,7 +40,8 @@ pub(super) fn subnets(
         service_size(service, report);
     }
     if let Some(pod) = pod {
-        pod_size(pod, nodes.len(), report);
+        let mask = node_prefix(pod, &spec.kubeadm.extra_args);
+        pod_size(pod, mask, nodes.len(), report);
     }
     for (path, net) in [(POD, pod), (SERVICE, service)] {
         if let Some(net) = net {
@@ -82,10 +84,15 @@ fn service_size(net: IpNet, report: &mut Report) {
     }
 }
 
-/// kubeadm's `ValidatePodSubnetNodeMask`: each node takes a /24 (IPv6: /64), and at most 16 bits
-/// may number the nodes.
-fn pod_size(net: IpNet, nodes: usize, report: &mut Report) {
-    let node_prefix: u8 = if net.addr().is_ipv4() { 24 } else { 64 };
+/// What each node takes of the pod subnet, unless the controller manager is told otherwise.
+fn node_prefix(net: IpNet, arguments: &file::ExtraArgs) -> u8 {
+    let given = arguments.controller_manager.get("node-cidr-mask-size");
+    let default = if net.addr().is_ipv4() { 24 } else { 64 };
+    given.and_then(|given| given.parse().ok()).unwrap_or(default)
+}
+
+/// kubeadm's `ValidatePodSubnetNodeMask`: at most 16 bits may number the nodes.
+fn pod_size(net: IpNet, node_prefix: u8, nodes: usize, report: &mut Report) {
     let needed = nodes.next_power_of_two().trailing_zeros();
     let hint = || {
         let least = node_prefix.saturating_sub(16);

@@ -166,9 +166,8 @@ impl<'de> Visitor<'de> for BareVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Bare, E> {
-        // JSON has no infinity; as text it is refused wherever a number is wanted.
-        let number = Number::from_f64(value).map(Kind::Number);
-        Ok(Bare::Leaf(number.unwrap_or_else(|| Kind::Text(value.to_string()))))
+        // The library refuses infinities before.
+        Ok(Bare::Leaf(Number::from_f64(value).map_or(Kind::Null, Kind::Number)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Bare, E> {

@@ -126,6 +126,32 @@ fn choices_may_be_written_short_or_long() {
 }
 
 #[test]
+fn the_pause_image_is_that_of_kubeadm() {
+    for (version, tag) in [("v1.33.1", "3.10"), ("v1.34.0", "3.10.1"), ("v1.36.1", "3.10.2")] {
+        let spec = parsed(&swapped("v1.35.4", version)).unwrap().spec;
+        assert_eq!(spec.containerd.sandbox_image, format!("registry.k8s.io/pause:{tag}"));
+    }
+    let mirror = parsed(&with("  kubeadm: {imageRepository: r.example/k8s}\n")).unwrap().spec;
+    assert_eq!(mirror.containerd.sandbox_image, "r.example/k8s/pause:3.10.1");
+}
+
+#[test]
+fn nodes_may_take_smaller_networks() {
+    let text = swapped("{plugin:", "{podSubnet: 10.244.0.0/21, plugin:");
+    assert!(parsed(&text).is_err());
+    let mask = "  kubeadm: {extraArgs: {controllerManager: {node-cidr-mask-size: 26}}}\n";
+    let spec = parsed(&format!("{text}{mask}")).unwrap().spec;
+    assert_eq!(spec.network.pod_subnet.prefix_len(), 21);
+}
+
+#[test]
+fn a_digest_that_looks_like_a_number_stays_text() {
+    let digest = "1".repeat(64);
+    let archive = format!("  images: {{archives: [{{url: 'http://x/a', sha256: {digest}}}]}}\n");
+    assert_eq!(parsed(&with(&archive)).unwrap().spec.images[0].sha256.as_str(), digest);
+}
+
+#[test]
 fn scalars_are_taken_as_they_are_written() {
     let text = with("  kubeadm: {extraArgs: {apiServer: {v: 4, profiling: no, x: 1.30}}}\n");
     let arguments = parsed(&text).unwrap().spec.kubeadm.extra_args.api_server;
