@@ -3,3 +3,4 @@
 pub mod init;
 pub mod node;
 pub mod serve;
+pub mod spec;
