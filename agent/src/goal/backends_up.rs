@@ -31,7 +31,8 @@ impl Ensure for BackendsUp<'_> {
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        work.progress.doing(ActivityKind::Wait, "waiting for the load balancer to see all API servers");
+        work.progress
+            .doing(ActivityKind::Wait, "waiting for the load balancer to see all API servers");
         let deadline = host.uptime_ms() + WITHIN_MS;
         loop {
             let finding = self.check(host).await?;

@@ -206,7 +206,10 @@ mod tests {
         assert!(of(1, 7).contains("sandbox_image = \"registry.k8s.io/pause:3.10.1\"\n"));
         assert!(of(2, 0).contains("version = 3\n") && of(2, 0).contains("bin_dir = "));
         assert!(of(2, 2).contains("bin_dirs = [\"/opt/cni/bin\"]\n"));
-        assert!(of(1, 6).contains("SystemdCgroup = true\n") && of(2, 2).contains("SystemdCgroup = true\n"));
+        assert!(
+            of(1, 6).contains("SystemdCgroup = true\n")
+                && of(2, 2).contains("SystemdCgroup = true\n")
+        );
         assert!(of(2, 2).contains("sandbox = \"registry.k8s.io/pause:3.10.1\"\n"));
     }
 }

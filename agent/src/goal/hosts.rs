@@ -13,7 +13,8 @@ use super::{Ensure, Work};
 use crate::host::{Host, HostError};
 
 const FILE: &str = "/etc/hosts";
-const BEGIN: &str = "# BEGIN quorate: the cluster's nodes. Changes between these lines are overwritten.";
+const BEGIN: &str =
+    "# BEGIN quorate: the cluster's nodes. Changes between these lines are overwritten.";
 const END: &str = "# END quorate";
 /// Before a line of the administrator's that quorate had to put out of force.
 const SET_ASIDE: &str = "# quorate set aside: ";
@@ -53,7 +54,11 @@ fn drifts(goal: &Hosts, found: &str) -> Vec<Drift> {
         drifts.push(Drift::new(what, line.trim(), "set aside as a comment"));
     }
     if drifts.is_empty() && found != rewrite(goal, found) {
-        drifts.push(Drift::new(format!("{FILE}: quorate's block"), "other lines", "the nodes alone"));
+        drifts.push(Drift::new(
+            format!("{FILE}: quorate's block"),
+            "other lines",
+            "the nodes alone",
+        ));
     }
     drifts
 }
@@ -134,7 +139,8 @@ mod tests {
     use super::*;
 
     fn goal() -> Hosts {
-        let entry = |name: &str, address: &str| (name.try_into().unwrap(), address.parse().unwrap());
+        let entry =
+            |name: &str, address: &str| (name.try_into().unwrap(), address.parse().unwrap());
         let entries = [entry("cp-1", "10.0.0.1"), entry("cp-2", "fd00::2")];
         Hosts { entries: entries.into_iter().collect() }
     }

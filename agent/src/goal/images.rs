@@ -31,7 +31,9 @@ impl Ensure for Present<'_> {
                 return Ok(Finding::from_drifts(vec![Drift::new(what, found, "present")]));
             }
             Err(HostError::Silent { service, source }) => {
-                return Ok(Finding::Unknown { why: format!("{service} does not answer: {source}") });
+                return Ok(Finding::Unknown {
+                    why: format!("{service} does not answer: {source}"),
+                });
             }
             Err(error) => return Err(error),
         };

@@ -65,10 +65,17 @@ impl Ensure for Serving<'_> {
         let reload = service.active() && !wanted.runs(host).await?;
         service.enable_and_start(host, UNIT).await?;
         if reload {
-            host.output_of(&Command::new("systemctl", &["reload", "--", "haproxy.service"])).await?;
+            host.output_of(&Command::new("systemctl", &["reload", "--", "haproxy.service"]))
+                .await?;
         }
         wanted.taken_up(host).await
     }
+}
+
+/// The configuration of a load balancer, for tests of what runs by it.
+#[cfg(test)]
+pub(super) fn text(goal: &LoadBalancer) -> String {
+    Config::of(goal).text
 }
 
 /// A whole haproxy.cfg, and the description by which it can be told from others.

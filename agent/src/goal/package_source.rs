@@ -10,7 +10,7 @@ use quorate_proto::goal::PackageSource;
 use quorate_proto::{ActivityKind, Drift, Finding, Secret};
 
 use super::{Ensure, Work, packages};
-use crate::host::{Command, Host, HostError, Unit};
+use crate::host::{Host, HostError, Unit};
 
 /// Fetching lists takes seconds; a mirror that is this slow will not deliver packages either.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -92,8 +92,9 @@ mod tests {
             url: "https://pkgs.k8s.io/core:/stable:/v1.35/deb/".to_owned(),
             suite: "/".to_owned(),
             components: Vec::new(),
-            key: "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQEN\n-----END PGP PUBLIC KEY BLOCK-----\n"
-                .to_owned(),
+            key:
+                "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQEN\n-----END PGP PUBLIC KEY BLOCK-----\n"
+                    .to_owned(),
         };
         let wanted = "# Written by quorate: changes are overwritten.\nTypes: deb\n\
                       URIs: https://pkgs.k8s.io/core:/stable:/v1.35/deb/\nSuites: /\nSigned-By:\n \

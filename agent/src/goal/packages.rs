@@ -265,11 +265,8 @@ mod tests {
         let listed = "kubelet\t1.35.4-1.1\thi \nkubeadm\t1.35.4-1.1\tii \nhaproxy\t2.6\tiF \n\
                       gone\t\tun \nold\t1.0\trc \nbroken\t1\tiiR\nno tabs here\n";
         let states = parse_states(listed);
-        let state = |version: &str, installed, held| State {
-            version: version.to_owned(),
-            installed,
-            held,
-        };
+        let state =
+            |version: &str, installed, held| State { version: version.to_owned(), installed, held };
         assert_eq!(states["kubelet"], state("1.35.4-1.1", true, true));
         assert_eq!(states["kubeadm"], state("1.35.4-1.1", true, false));
         assert_eq!(states["haproxy"], state("2.6", false, false));

@@ -23,8 +23,9 @@ pub(super) struct SwapOff;
 impl Ensure for SwapOff {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let on = host.text("/proc/swaps").await?.unwrap_or_default();
-        let mut drifts: Vec<Drift> =
-            devices(&on).map(|device| Drift::new(format!("swap on {device}"), "on", "off")).collect();
+        let mut drifts: Vec<Drift> = devices(&on)
+            .map(|device| Drift::new(format!("swap on {device}"), "on", "off"))
+            .collect();
         let fstab = host.text(FSTAB).await?.unwrap_or_default();
         for line in fstab.lines().filter(|line| is_swap(line)) {
             drifts.push(Drift::new(FSTAB, line.trim(), "no line that turns swap on"));
@@ -130,7 +131,8 @@ mod tests {
         let heading = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
         assert_eq!(devices(heading).count(), 0);
         assert_eq!(devices("").count(), 0);
-        let on = format!("{heading}/dev/zram0  partition\t1\t0\t100\n/swap\\040file file\t1\t0\t-2\n");
+        let on =
+            format!("{heading}/dev/zram0  partition\t1\t0\t100\n/swap\\040file file\t1\t0\t-2\n");
         assert_eq!(devices(&on).collect::<Vec<_>>(), ["/dev/zram0", "/swap\\040file"]);
     }
 }

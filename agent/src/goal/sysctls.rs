@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_name_cannot_leave_the_kernels_folder() {
-        for name in ["../../etc/passwd", "kernel/../../etc/passwd", "net..ipv4", "", "/etc/passwd"] {
+        for name in ["../../etc/passwd", "kernel/../../etc/passwd", "net..ipv4", "", "/etc/passwd"]
+        {
             assert!(file(name).is_err(), "{name}");
         }
     }
