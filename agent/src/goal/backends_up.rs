@@ -92,17 +92,17 @@ fn statuses(table: &str) -> Vec<(String, String)> {
 
 /// The fields of a line of CSV; those with a comma in them are quoted, and quotes in these doubled.
 fn fields(line: &str) -> Vec<String> {
-    let (mut fields, mut quoted) = (vec![String::new()], false);
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
-        let last = fields.len() - 1;
         match (c, quoted) {
-            ('"', true) if chars.next_if_eq(&'"').is_some() => fields[last].push('"'),
+            ('"', true) if chars.next_if_eq(&'"').is_some() => field.push('"'),
             ('"', _) => quoted = !quoted,
-            (',', false) => fields.push(String::new()),
-            (other, _) => fields[last].push(other),
+            (',', false) => fields.push(std::mem::take(&mut field)),
+            (other, _) => field.push(other),
         }
     }
+    fields.push(field);
     fields
 }
 

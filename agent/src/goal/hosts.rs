@@ -83,9 +83,7 @@ fn rewrite(goal: &Hosts, found: &str) -> String {
     }
     wanted.push_str(BEGIN);
     wanted.push('\n');
-    for (node, address) in &goal.entries {
-        wanted.push_str(&format!("{address} {node}\n"));
-    }
+    wanted.extend(goal.entries.iter().map(|(node, address)| format!("{address} {node}\n")));
     wanted.push_str(END);
     wanted.push('\n');
     wanted

@@ -5,10 +5,11 @@
 //! The configuration describes itself by its digest, and the running HAProxy tells that description at
 //! its socket. So a reload that never came, or that HAProxy refused, is seen by the check.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::goal::{HealthCheck, LoadBalancer};
+use quorate_proto::goal::{Backend, HealthCheck, LoadBalancer};
 use quorate_proto::{ActivityKind, Drift, Finding, Sha256};
 
 use super::service_running::ServiceState;
@@ -142,7 +143,12 @@ fn body(goal: &LoadBalancer) -> String {
         ),
         HealthCheck::Tcp => ("option tcp-check", ""),
     };
-    let mut body = format!(
+    let server = |backend: &Backend| {
+        let address = SocketAddr::new(backend.address, backend.port);
+        format!("    server {} {address} check{check_option}\n", backend.node)
+    };
+    let servers: String = goal.backends.iter().map(server).collect();
+    format!(
         "    log stdout format raw local0
     user haproxy
     group haproxy
@@ -172,19 +178,12 @@ backend {BACKEND}
     {check}
     balance roundrobin
     default-server inter 1s fastinter 500ms fall 3 rise 2 on-marked-down shutdown-sessions
-"
-    );
-    for backend in &goal.backends {
-        let address = std::net::SocketAddr::new(backend.address, backend.port);
-        body.push_str(&format!("    server {} {address} check{check_option}\n", backend.node));
-    }
-    body
+{servers}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use quorate_proto::goal::Backend;
-
     use super::*;
 
     fn goal(health_check: HealthCheck, addresses: &[&str]) -> LoadBalancer {

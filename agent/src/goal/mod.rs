@@ -12,6 +12,8 @@ mod kernel_modules;
 mod load_balancer;
 mod package_source;
 mod packages;
+#[cfg(test)]
+mod refusals;
 mod service_running;
 mod swap_off;
 mod sysctls;

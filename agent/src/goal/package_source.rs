@@ -68,17 +68,19 @@ impl Ensure for Known<'_> {
 
 /// The source in apt's deb822 form, with the key inside (sources.list(5), apt 2.4 and later).
 fn stanza(source: &PackageSource) -> String {
-    let mut text = "# Written by quorate: changes are overwritten.\nTypes: deb\n".to_owned();
-    text.push_str(&format!("URIs: {}\nSuites: {}\n", source.url, source.suite));
-    if !source.suite.ends_with('/') {
-        text.push_str(&format!("Components: {}\n", source.components.join(" ")));
-    }
-    text.push_str("Signed-By:\n");
-    for line in source.key.trim().lines() {
-        let line = line.trim_end();
-        text.push_str(&format!(" {}\n", if line.is_empty() { "." } else { line }));
-    }
-    text
+    let PackageSource { url, suite, .. } = source;
+    let components = if suite.ends_with('/') {
+        String::new()
+    } else {
+        format!("Components: {}\n", source.components.join(" "))
+    };
+    let lines = source.key.trim().lines().map(str::trim_end);
+    let key: String =
+        lines.map(|line| format!(" {}\n", if line.is_empty() { "." } else { line })).collect();
+    format!(
+        "# Written by quorate: changes are overwritten.\n\
+         Types: deb\nURIs: {url}\nSuites: {suite}\n{components}Signed-By:\n{key}"
+    )
 }
 
 #[cfg(test)]

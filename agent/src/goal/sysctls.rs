@@ -56,16 +56,14 @@ impl Ensure for Set<'_> {
 
 fn config(goal: &Sysctls) -> String {
     let mut text = "# Written by quorate: changes are overwritten.\n".to_owned();
-    for (name, value) in &goal.values {
-        text.push_str(&format!("{name} = {value}\n"));
-    }
+    text.extend(goal.values.iter().map(|(name, value)| format!("{name} = {value}\n")));
     text
 }
 
 /// Where the kernel shows a parameter. As in sysctl(8), the separator that comes first in a name
 /// separates, and the other is part of the name: interfaces have dots in theirs.
 fn file(name: &str) -> Result<String, HostError> {
-    let slashed = name.find(['.', '/']).is_some_and(|at| name[at..].starts_with('/'));
+    let slashed = name.chars().find(|c| ['.', '/'].contains(c)) == Some('/');
     let swap = |c| match c {
         '.' => '/',
         '/' => '.',

@@ -112,10 +112,12 @@ fn query(apt: &Apt, names: &[&str]) -> Output {
         if let Some(found) = apt.installed.get(*name) {
             let wanted = if found.held { 'h' } else { 'i' };
             let status = if found.configured { 'i' } else { 'U' };
-            output.stdout.push_str(&format!("{name}\t{}\t{wanted}{status} \n", found.version));
+            let line = format!("{name}\t{}\t{wanted}{status} \n", found.version);
+            output.stdout.push_str(&line);
         } else {
             output.status = 1;
-            output.stderr.push_str(&format!("dpkg-query: no packages found matching {name}\n"));
+            let line = format!("dpkg-query: no packages found matching {name}\n");
+            output.stderr.push_str(&line);
         }
     }
     output

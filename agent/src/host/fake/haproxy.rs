@@ -54,7 +54,8 @@ pub(super) fn answer(state: &State, path: &str, line: &str) -> Result<String, Ho
         let name = server.split(' ').next().unwrap_or_default();
         let late = state.uptime_ms < state.haproxy.up_from_ms;
         let status = if late || state.haproxy.down.contains(name) { "DOWN" } else { "UP" };
-        table.push_str(&format!("kubernetes-backend,{name},{status},\n"));
+        let row = format!("kubernetes-backend,{name},{status},\n");
+        table.push_str(&row);
     }
     Ok(table)
 }

@@ -169,12 +169,9 @@ async fn a_unit_tells_its_lines_and_its_status_and_leaves_no_files() {
     assert_eq!(place.mode("/run/quorate/units"), 0o700);
 
     unit.command.args = vec!["4".to_owned()];
-    match place.host.run_unit(&unit, &progress).await.unwrap_err() {
-        HostError::Failed { command, status: 4, output } => {
-            assert_eq!((command.as_str(), output.len()), ("kubeadm 4", 3));
-        }
-        other => panic!("{other:?}"),
-    }
+    let error = place.host.run_unit(&unit, &progress).await.unwrap_err();
+    let HostError::Failed { command, status: 4, output } = error else { panic!("{error:?}") };
+    assert_eq!((command.as_str(), output.len()), ("kubeadm 4", 3));
 }
 
 #[tokio::test]
