@@ -18,7 +18,11 @@ pub struct Sha256(String);
 impl Sha256 {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        let digest = sha2::Sha256::digest(bytes);
+        Self::from_raw(&sha2::Sha256::digest(bytes).into())
+    }
+
+    /// A digest that was computed piece by piece.
+    pub fn from_raw(digest: &[u8; 32]) -> Self {
         Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 

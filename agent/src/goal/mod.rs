@@ -1,7 +1,25 @@
 //! What it takes to check a goal and to make it hold. One module for each goal or family.
 
+mod backends_up;
+mod cluster;
+#[cfg(test)]
+mod conformance;
+mod containerd;
+mod hosts;
+mod image_names;
+mod images;
+mod kernel_modules;
+mod load_balancer;
+mod package_source;
+mod packages;
+#[cfg(test)]
+mod refusals;
+mod service_running;
+mod swap_off;
+mod sysctls;
+
 use async_trait::async_trait;
-use quorate_proto::{Finding, JoinMaterial};
+use quorate_proto::{Finding, Goal, JoinMaterial};
 
 use crate::host::{Host, HostError};
 use crate::progress::Progress;
@@ -22,4 +40,41 @@ pub struct Work<'a> {
     pub progress: &'a Progress,
     /// Came with the order, for this operation alone.
     pub material: Option<&'a JoinMaterial>,
+}
+
+/// What checks and applies this goal.
+pub fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
+    match goal {
+        Goal::Hosts(goal) => Box::new(hosts::EtcHosts(goal)),
+        Goal::SwapOff => Box::new(swap_off::SwapOff),
+        Goal::KernelModules(goal) => Box::new(kernel_modules::Loaded(goal)),
+        Goal::Sysctls(goal) => Box::new(sysctls::Set(goal)),
+        Goal::PackageSource(goal) => Box::new(package_source::Known(goal)),
+        Goal::Packages(goal) => Box::new(packages::Installed(goal)),
+        Goal::Containerd(goal) => Box::new(containerd::Configured(goal)),
+        Goal::ServiceRunning(goal) => Box::new(service_running::Running(goal)),
+        Goal::Images(goal) => Box::new(images::Present(goal)),
+        Goal::LoadBalancer(goal) => Box::new(load_balancer::Serving(goal)),
+        Goal::BackendsUp(goal) => Box::new(backends_up::BackendsUp(goal)),
+        Goal::Certificates(_)
+        | Goal::Kubeconfigs(_)
+        | Goal::KubeletStarted(_)
+        | Goal::EtcdMember(_)
+        | Goal::StaticPods(_)
+        | Goal::ApiServerReady(_)
+        | Goal::KubeletCertificate(_)
+        | Goal::ControlPlaneMarked(_)
+        | Goal::AdminKubeconfig(_)
+        | Goal::ClusterConfig(_)
+        | Goal::JoinAccess(_)
+        | Goal::Addons(_)
+        | Goal::JoinOffered(_)
+        | Goal::JoinWithdrawn(_)
+        | Goal::Network(_)
+        | Goal::NodeReady(_)
+        | Goal::SystemPodsReady
+        | Goal::EtcdHealthy(_)
+        | Goal::EndpointReady(_)
+        | Goal::ClusterDns(_) => cluster::of(goal),
+    }
 }

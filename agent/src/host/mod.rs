@@ -1,9 +1,16 @@
 //! The machine, as goals may touch it. `linux` is the only code that does; `fake` is for tests.
 
+mod api;
+mod dns;
+mod etcd;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+pub mod linux;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::{EtcdFacts, Machine, Secret};
+use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
 use serde_json::Value;
 
 use crate::progress::Progress;
@@ -21,11 +28,24 @@ pub trait Host: Send + Sync {
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError>;
     /// Removes a file; no error where there is none.
     async fn remove(&self, path: &str) -> Result<(), HostError>;
+    /// The digest of a file that may be too large to hold; `None` where there is no such file.
+    async fn sha256(&self, path: &str) -> Result<Option<Sha256>, HostError>;
     /// Runs a short command to its end. A status other than zero is not an error here.
     async fn run(&self, command: &Command) -> Result<Output, HostError>;
+    /// Runs a question whose answer depends on the program alone, such as its version. The machine
+    /// keeps a successful answer in memory until the program's file changes.
+    async fn run_remembered(&self, command: &Command) -> Result<Output, HostError> {
+        self.run(command).await
+    }
     /// Runs a long command as a transient systemd unit, which outlives the agent. Each line that
     /// it prints goes to `progress`. Any status other than zero is [`HostError::Failed`].
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError>;
+    /// Units of [`Self::run_unit`] that still run, also those that an earlier agent started.
+    async fn units_under_way(&self) -> Result<Vec<String>, HostError>;
+    /// Follows such a unit to its end, as [`Self::run_unit`] follows its own.
+    async fn follow_unit(&self, name: &str, progress: &Progress) -> Result<(), HostError>;
+    /// Stops such a unit; no error where it has ended.
+    async fn stop_unit(&self, name: &str) -> Result<(), HostError>;
     /// Asks the Kubernetes API, as this node's own administrator.
     async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError>;
     /// Asks etcd for its members: at this node's own member, or where there is none, at `peers`
@@ -41,6 +61,21 @@ pub trait Host: Send + Sync {
     async fn pause(&self, time: Duration);
     /// Milliseconds since the machine booted, for deadlines.
     fn uptime_ms(&self) -> u64;
+
+    /// A text file's content; `None` where there is no such file.
+    async fn text(&self, path: &str) -> Result<Option<String>, HostError> {
+        let Some(bytes) = self.read(path).await? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|error| HostError::Io {
+            attempt: format!("reading {path} as UTF-8 text"),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
+        })?;
+        Ok(Some(text))
+    }
+
+    /// Runs a command that has to end with status 0, and gives what it printed.
+    async fn output_of(&self, command: &Command) -> Result<String, HostError> {
+        self.run(command).await?.success(command)
+    }
 }
 
 /// A program and its arguments; never a shell line.
@@ -66,6 +101,12 @@ impl Command {
         }
     }
 
+    /// With a deadline of its own.
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     /// As a person would type it, for messages.
     pub fn line(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
@@ -81,6 +122,27 @@ pub struct Output {
     pub stdout: String,
     pub stderr: String,
 }
+
+impl Output {
+    /// What the command printed, if it ended with status 0.
+    pub fn success(self, command: &Command) -> Result<String, HostError> {
+        if self.status == 0 {
+            return Ok(self.stdout);
+        }
+        let output = last_lines(&format!("{}{}", self.stdout, self.stderr));
+        Err(HostError::Failed { command: command.line(), status: self.status, output })
+    }
+}
+
+/// As many of the last lines as messages carry.
+fn last_lines(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let surplus = lines.len().saturating_sub(LINES_KEPT);
+    lines.into_iter().skip(surplus).map(str::to_owned).collect()
+}
+
+/// Enough for kubeadm's longest complaint, and small enough for a message.
+const LINES_KEPT: usize = 200;
 
 /// A long command, as a transient unit of systemd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,4 +214,20 @@ pub enum HostError {
     /// Another try may do: a locked package database, a membership that is settling.
     #[error("{0}")]
     NotYet(String),
+}
+
+impl HostError {
+    /// The program that was to run is not on this machine.
+    pub fn program_missing(&self) -> bool {
+        match self {
+            Self::Io { attempt, source } => {
+                attempt.starts_with("running ") && source.kind() == std::io::ErrorKind::NotFound
+            }
+            Self::Failed { .. }
+            | Self::Deadline { .. }
+            | Self::Silent { .. }
+            | Self::Refused(_)
+            | Self::NotYet(_) => false,
+        }
+    }
 }

@@ -1,0 +1,174 @@
+//! The machine itself: a Linux with systemd. By topic: files, commands, units, facts, and a memory
+//! of what programs answered. What is asked of Kubernetes, etcd and DNS is beside this module.
+
+mod command;
+mod files;
+mod machine;
+mod memory;
+mod output;
+mod unit;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use quorate_proto::{EtcdFacts, Machine, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time;
+
+use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit, api, dns, etcd};
+use crate::progress::Progress;
+
+/// Where programs are looked for, whatever the agent's own environment says.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// HAProxy answers its socket at once or not at all.
+const SOCKET_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The machine that the agent runs on.
+#[derive(Debug)]
+pub struct LinuxHost {
+    root: PathBuf,
+    path: String,
+    memory: memory::Memory,
+    started: Instant,
+    uptime_at_start: Duration,
+}
+
+impl LinuxHost {
+    /// This machine.
+    pub fn new() -> Self {
+        Self::under(PathBuf::from("/"), PATH.to_owned())
+    }
+
+    /// A machine whose files lie under `root` and whose programs are looked for in `path`.
+    fn under(root: PathBuf, path: String) -> Self {
+        let uptime_at_start = machine::uptime(&root);
+        let started = Instant::now();
+        Self { root, path, memory: memory::Memory::default(), started, uptime_at_start }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+}
+
+impl Default for LinuxHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Host for LinuxHost {
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        let at = self.at(path);
+        files::blocking(format!("reading {path}"), move || files::read(&at)).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<String>, HostError> {
+        let at = self.at(folder);
+        files::blocking(format!("listing {folder}"), move || files::list(&at)).await
+    }
+
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
+        let (at, content) = (self.at(path), content.to_vec());
+        files::blocking(format!("writing {path}"), move || files::replace(&at, &content, mode))
+            .await
+    }
+
+    async fn set(&self, path: &str, value: &str) -> Result<(), HostError> {
+        let (at, value) = (self.at(path), value.to_owned());
+        files::blocking(format!("setting {path} to {value:?}"), move || files::set(&at, &value))
+            .await
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), HostError> {
+        let at = self.at(path);
+        files::blocking(format!("removing {path}"), move || files::remove(&at)).await
+    }
+
+    async fn sha256(&self, path: &str) -> Result<Option<Sha256>, HostError> {
+        let at = self.at(path);
+        files::blocking(format!("reading {path}"), move || files::sha256(&at)).await
+    }
+
+    async fn run(&self, command: &Command) -> Result<Output, HostError> {
+        command::run(command, &self.path).await
+    }
+
+    async fn run_remembered(&self, command: &Command) -> Result<Output, HostError> {
+        let stamp = memory::stamp(&command.program, &self.path);
+        if let Some(output) = self.memory.recall(command, stamp.as_ref()) {
+            return Ok(output);
+        }
+        let output = self.run(command).await?;
+        self.memory.keep(command, stamp, &output);
+        Ok(output)
+    }
+
+    async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError> {
+        unit::run(self, unit, progress).await
+    }
+
+    async fn units_under_way(&self) -> Result<Vec<String>, HostError> {
+        unit::under_way(self).await
+    }
+
+    async fn follow_unit(&self, name: &str, progress: &Progress) -> Result<(), HostError> {
+        unit::follow(self, name, progress).await
+    }
+
+    async fn stop_unit(&self, name: &str) -> Result<(), HostError> {
+        unit::stop(self, name).await
+    }
+
+    async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
+        api::ask(request).await
+    }
+
+    async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError> {
+        etcd::members(peers).await
+    }
+
+    async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
+        dns::resolve(name, server).await
+    }
+
+    async fn ask_socket(&self, path: &str, line: &str) -> Result<String, HostError> {
+        let silent = |source: std::io::Error| HostError::Silent {
+            service: format!("the socket {path}"),
+            source: source.into(),
+        };
+        let asked = time::timeout(SOCKET_DEADLINE, async {
+            let mut socket = UnixStream::connect(self.at(path)).await?;
+            socket.write_all(format!("{line}\n").as_bytes()).await?;
+            let mut answer = Vec::new();
+            socket.read_to_end(&mut answer).await?;
+            Ok(String::from_utf8_lossy(&answer).into_owned())
+        });
+        match asked.await {
+            Ok(answer) => answer.map_err(silent),
+            Err(elapsed) => Err(silent(elapsed.into())),
+        }
+    }
+
+    async fn machine(&self) -> Result<Machine, HostError> {
+        let root = self.root.clone();
+        files::blocking("looking at the machine".to_owned(), move || machine::describe(&root)).await
+    }
+
+    async fn pause(&self, length: Duration) {
+        time::sleep(length).await;
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        let uptime = self.uptime_at_start + self.started.elapsed();
+        u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;
