@@ -36,7 +36,9 @@ pub enum EnrolError {
     Token(#[source] TokenError),
     #[error("preparing the claim")]
     Prepare(#[source] TrustError),
-    #[error("reaching the coordinator; see that `quorate serve` runs there")]
+    #[error(
+        "reaching the coordinator; see that `quorate serve` runs there and that the clocks agree"
+    )]
     Reach(#[source] TrustError),
     #[error("the coordinator refused: {0}")]
     Refused(String),

@@ -45,3 +45,30 @@ impl ServeArgs {
         serve_enrolment(site, listener, clock, awaited, stop, enrolled).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn serving_says_where_and_ends_when_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let args = ServeArgs { listen, until_enrolled: Vec::new(), state: state.clone() };
+        let now = SystemTime::now();
+        let clock: Clock = Arc::new(move || now);
+        let told = RefCell::new(String::new());
+        let tell = |text: &str| told.borrow_mut().push_str(text);
+        let early = args.run(Arc::clone(&clock), std::future::ready(()), tell).await;
+        assert!(matches!(early, Err(SiteError::Missing { .. })), "{early:?}");
+        assert!(told.borrow().is_empty());
+
+        Site::create(&state, now).unwrap();
+        args.run(clock, std::future::ready(()), tell).await.unwrap();
+        assert!(told.borrow().contains("can enrol at 127.0.0.1:"), "{told:?}");
+    }
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::Stream;
 use rustls::{CommonState, ServerConfig};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use super::certificate::Leaf;
+use super::error::TrustError;
 use super::identity::Identity;
 use super::tls::ALPN;
 
@@ -110,8 +111,12 @@ async fn welcome(
 ) {
     match timeout(HANDSHAKE, handshake(socket, address, &acceptor)).await {
         // The receiver is gone when the service shuts down.
-        Ok(Ok(connection)) => sender.send(Ok(connection)).await.ok().unwrap_or_default(),
-        Ok(Err(error)) => tracing::warn!(peer = %address, %error, "connection refused"),
+        Ok(Ok(connection)) => drop(sender.send(Ok(connection)).await),
+        Ok(Err(error)) => {
+            let own = TrustError::within(&error).map(ToString::to_string);
+            let reason = own.unwrap_or_else(|| error.to_string());
+            tracing::warn!(peer = %address, reason, "connection refused");
+        }
         Err(_) => tracing::warn!(peer = %address, "connection refused: no handshake in time"),
     }
     drop(place);
@@ -123,13 +128,7 @@ async fn handshake(
     acceptor: &TlsAcceptor,
 ) -> io::Result<Connection> {
     socket.set_nodelay(true)?;
-    let stream = match acceptor.accept(socket).into_fallible().await {
-        Ok(stream) => stream,
-        Err((error, socket)) => {
-            part(socket).await;
-            return Err(error);
-        }
-    };
+    let stream = acceptor.accept(socket).await?;
     let (_, tls) = stream.get_ref();
     let mut binding = [0; 32];
     tls.export_keying_material(&mut binding, ChannelBinding::LABEL, None)
@@ -144,15 +143,6 @@ async fn handshake(
 fn identity(tls: &CommonState) -> io::Result<Option<Identity>> {
     let Some(leaf) = tls.peer_certificates().and_then(<[_]>::first) else { return Ok(None) };
     Leaf::read(leaf).map(|leaf| Some(leaf.identity)).map_err(io::Error::other)
-}
-
-/// Lets the client read why it was refused: closing with its bytes unread would reset the
-/// connection, and the alert would be lost. The handshake's time limit holds for this too.
-async fn part(mut socket: TcpStream) {
-    let mut unread = [0; 1024];
-    if socket.shutdown().await.is_ok() {
-        while matches!(socket.read(&mut unread).await, Ok(read) if read > 0) {}
-    }
 }
 
 impl AsyncRead for Connection {

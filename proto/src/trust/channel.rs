@@ -33,7 +33,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
 
 /// A channel to one node, whatever answers at its address. Connects at the first call, and again
-/// after a loss, each time with the newest credentials. [`super::explain`] tells why a call failed.
+/// after a loss, each time with the newest credentials. [`super::explain()`] tells why a call failed.
 pub fn node_channel(
     address: SocketAddr,
     node: &NodeName,
