@@ -30,11 +30,12 @@ pub(super) fn serving(
     file: &file::Spec,
     nodes: &[(NodeSpec, String)],
     report: &mut Report,
-) -> Serving {
-    let host = file.endpoint.host.clone();
-    let port = report.or(PORT, file.endpoint.port, 6443);
+) -> Option<Serving> {
+    let entries = file.nodes.as_deref()?;
+    let host = file.endpoint.as_ref()?.host.clone()?;
+    let port = report.or(PORT, file.endpoint.as_ref()?.port, 6443);
     let api_port = report.or(API_PORT, file.api_port, 6443);
-    let load_balancer = load_balancer(file, report);
+    let load_balancer = load_balancer(file.load_balancer.as_ref(), entries, report);
     let endpoint = Endpoint { host, port };
     let address = endpoint.host.parse::<IpAddr>().ok();
     if address.is_none() && !is_host_name(&endpoint.host) {
@@ -47,20 +48,20 @@ pub(super) fn serving(
         .map(|(node, _)| node)
         .find(|node| Some(node.address) == address || node.name.as_str() == serving.endpoint.host);
     // Entries that could not be read would seem to be missing.
-    let entries: BTreeSet<_> = nodes.iter().map(|(_, path)| path).collect();
-    if entries.len() == file.nodes.len() {
+    let read: BTreeSet<_> = nodes.iter().map(|(_, path)| path).collect();
+    if read.len() == entries.len() && entries.iter().all(|entry| entry.roles.is_some()) {
         balanced(&serving, there, nodes, report);
         if load_balancer.is_none() {
             unbalanced(&serving, there, nodes, report);
         }
     }
     ports(&serving, nodes, report);
-    serving
+    Some(serving)
 }
 
 /// The endpoint's address, where it is one.
-pub(super) fn address(file: &file::Endpoint) -> Option<IpAddr> {
-    file.host.parse().ok()
+pub(super) fn address(file: &file::Spec) -> Option<IpAddr> {
+    file.endpoint.as_ref()?.host.as_ref()?.parse().ok()
 }
 
 /// `10.0.0.300` would be a DNS name, were it not for its last label (RFC 3696).
@@ -69,14 +70,18 @@ fn is_host_name(host: &str) -> bool {
     is_dns_name(host) && !last.chars().all(|c| c.is_ascii_digit())
 }
 
-fn load_balancer(file: &file::Spec, report: &mut Report) -> Option<HealthCheck> {
+fn load_balancer(
+    file: Option<&file::LoadBalancer>,
+    nodes: &[file::Node],
+    report: &mut Report,
+) -> Option<HealthCheck> {
     use file::{LoadBalancer, LoadBalancerName, LoadBalancerSettings};
-    let check = match &file.load_balancer {
+    let check = match file {
         Some(LoadBalancer::Named(LoadBalancerName::None)) => return None,
         Some(LoadBalancer::Named(LoadBalancerName::Haproxy)) => None,
         Some(LoadBalancer::Set(LoadBalancerSettings::Haproxy(haproxy))) => haproxy.health_check,
         None => {
-            let asked = file.nodes.iter().any(|n| n.roles.contains(&file::Role::LoadBalancer));
+            let asked = nodes.iter().any(|node| node.has(file::Role::LoadBalancer));
             let name = if asked { "haproxy" } else { "none" };
             report.defaults.push((LOAD_BALANCER.to_owned(), name.to_owned()));
             if !asked {

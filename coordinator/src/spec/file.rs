@@ -1,5 +1,8 @@
 //! The shape of cluster.yaml. The comments here are the descriptions in the JSON schema; what the
 //! values must be beyond their shape is left to the checks.
+//!
+//! A required field is an `Option`, so that the checks can look at the rest of a file that lacks
+//! it: `shape` has reported that it is missing, and the checks say nothing more of it.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +16,15 @@ use serde_json::{Map, Value};
 #[schemars(title = "quorate cluster.yaml")]
 pub(super) struct File {
     /// Always quorate.dev/v1alpha1.
-    pub(super) api_version: String,
+    #[schemars(required)]
+    pub(super) api_version: Option<String>,
     /// Always Cluster.
-    pub(super) kind: String,
-    pub(super) metadata: Metadata,
-    pub(super) spec: Spec,
+    #[schemars(required)]
+    pub(super) kind: Option<String>,
+    #[schemars(required)]
+    pub(super) metadata: Option<Metadata>,
+    #[schemars(required)]
+    pub(super) spec: Option<Spec>,
 }
 
 /// What the cluster is called.
@@ -25,7 +32,8 @@ pub(super) struct File {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Metadata {
     /// The cluster's name: a-z, 0-9 and '-'. kubeadm's clusterName.
-    pub(super) name: String,
+    #[schemars(required)]
+    pub(super) name: Option<String>,
 }
 
 /// The cluster.
@@ -39,19 +47,23 @@ pub(super) struct Metadata {
     "controlPlanes": "list every node under nodes, with roles: [control-plane]",
 }))]
 pub(super) struct Spec {
-    pub(super) kubernetes: Kubernetes,
-    pub(super) endpoint: Endpoint,
+    #[schemars(required)]
+    pub(super) kubernetes: Option<Kubernetes>,
+    #[schemars(required)]
+    pub(super) endpoint: Option<Endpoint>,
     /// The port at which each API server listens on its own address. Default: 6443.
     #[schemars(range(min = 1))]
     pub(super) api_port: Option<u16>,
-    pub(super) network: Network,
+    #[schemars(required)]
+    pub(super) network: Option<Network>,
     #[serde(default)]
     #[schemars(schema_with = "etcd")]
     pub(super) etcd: Option<String>,
     /// What answers at the endpoint. Default: haproxy if a node has the role load-balancer, else none.
     pub(super) load_balancer: Option<LoadBalancer>,
     /// Every machine of the cluster, the load balancers among them.
-    pub(super) nodes: Vec<Node>,
+    #[schemars(required)]
+    pub(super) nodes: Option<Vec<Node>>,
     #[serde(default)]
     pub(super) kubeadm: Kubeadm,
     #[serde(default)]
@@ -81,7 +93,8 @@ fn etcd(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Kubernetes {
     /// A released version from v1.33 to v1.36, such as v1.35.4.
-    pub(super) version: String,
+    #[schemars(required)]
+    pub(super) version: Option<String>,
 }
 
 /// Where clients reach the cluster: kubeadm's controlPlaneEndpoint. It cannot change later.
@@ -89,7 +102,8 @@ pub(super) struct Kubernetes {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Endpoint {
     /// An address or a DNS name.
-    pub(super) host: String,
+    #[schemars(required)]
+    pub(super) host: Option<String>,
     /// Default: 6443.
     #[schemars(range(min = 1))]
     pub(super) port: Option<u16>,
@@ -105,7 +119,8 @@ pub(super) struct Network {
     pub(super) service_subnet: Option<String>,
     /// The domain of the cluster's DNS. Default: cluster.local.
     pub(super) dns_domain: Option<String>,
-    pub(super) plugin: Plugin,
+    #[schemars(required)]
+    pub(super) plugin: Option<Plugin>,
 }
 
 /// Who connects the pods: quorate's flannel, a manifest of yours, or none: you apply one yourself.
@@ -157,7 +172,8 @@ pub(super) enum FlannelBackend {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ManifestFile {
     /// Path of the YAML file, relative to this one.
-    pub(super) file: String,
+    #[schemars(required)]
+    pub(super) file: Option<String>,
     /// The images that it needs, so that nodes have them before it is applied.
     #[serde(default)]
     pub(super) images: Vec<String>,
@@ -206,16 +222,25 @@ pub(super) enum HealthCheck {
 pub(super) struct Node {
     /// Host name, Kubernetes node name and etcd member name. A range such as worker-[1-50] or
     /// worker-[01-50] stands for many nodes.
-    pub(super) name: String,
+    #[schemars(required)]
+    pub(super) name: Option<String>,
     /// The node's address. For a range of names: a range as long (10.0.1.[1-50]), or the first
     /// address, from which it counts up.
-    pub(super) address: String,
-    /// What the node is for.
-    #[schemars(length(min = 1))]
-    pub(super) roles: Vec<Role>,
+    #[schemars(required)]
+    pub(super) address: Option<String>,
+    /// What the node is for: control-plane, load-balancer, both, or worker alone.
+    #[schemars(required, length(min = 1))]
+    pub(super) roles: Option<Vec<Role>>,
     /// Where its agent listens. Default: 7443.
     #[schemars(range(min = 1))]
     pub(super) agent_port: Option<u16>,
+}
+
+impl Node {
+    /// Whether it is given this role.
+    pub(super) fn has(&self, role: Role) -> bool {
+        self.roles.iter().flatten().any(|given| *given == role)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -299,7 +324,8 @@ pub(super) struct Repository {
     /// Names the file in /etc/apt/sources.list.d. Default: kubernetes.
     pub(super) name: Option<String>,
     /// Such as https://pkgs.k8s.io/core:/stable:/v1.35/deb/.
-    pub(super) url: String,
+    #[schemars(required)]
+    pub(super) url: Option<String>,
     /// A suite, or a path that ends in `/`. Default: `/`, a flat repository as pkgs.k8s.io is.
     pub(super) suite: Option<String>,
     /// Components of the suite; none for a flat repository.
@@ -327,9 +353,11 @@ pub(super) struct Images {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Archive {
     /// http, https or file.
-    pub(super) url: String,
+    #[schemars(required)]
+    pub(super) url: Option<String>,
     /// Of the archive, 64 hexadecimal digits.
-    pub(super) sha256: String,
+    #[schemars(required)]
+    pub(super) sha256: Option<String>,
     /// The images in it. Without them it is imported wherever an image is missing.
     #[serde(default)]
     pub(super) names: Vec<String>,

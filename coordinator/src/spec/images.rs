@@ -57,15 +57,17 @@ fn checked(path: &str, archives: &[file::Archive], report: &mut Report) -> Vec<A
     let mut good = Vec::new();
     for (index, archive) in archives.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        packages::url(&format!("{path}.url"), &archive.url, &["http", "https", "file"], report);
+        if let Some(url) = &archive.url {
+            packages::url(&format!("{path}.url"), url, &["http", "https", "file"], report);
+        }
         for (place, name) in archive.names.iter().enumerate() {
             image(&format!("{path}.names[{place}]"), name, report);
         }
-        let digest = Sha256::try_from(archive.sha256.clone());
         let hint = "write what sha256sum prints for the archive";
-        if let Some(sha256) = report.parsed(&format!("{path}.sha256"), digest, hint) {
-            let names = archive.names.iter().cloned().collect();
-            good.push(Archive { url: archive.url.clone(), sha256, names });
+        let digest = archive.sha256.clone().map(Sha256::try_from);
+        let digest = digest.and_then(|d| report.parsed(&format!("{path}.sha256"), d, hint));
+        if let (Some(url), Some(sha256)) = (archive.url.clone(), digest) {
+            good.push(Archive { url, sha256, names: archive.names.iter().cloned().collect() });
         }
     }
     good

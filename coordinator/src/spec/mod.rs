@@ -88,14 +88,19 @@ pub fn schema() -> String {
 /// `None` only after a report of why.
 fn cluster(file: &file::File, folder: &Folder, report: &mut Report) -> Option<ClusterSpec> {
     let name = version::name(file, report);
-    let file = &file.spec;
-    let version = version::version(&file.kubernetes, report);
-    let nodes = nodes::nodes(&file.nodes, report);
+    let file = file.spec.as_ref()?;
+    let version = version::version(file.kubernetes.as_ref(), report);
+    let nodes = file.nodes.as_ref().map(|nodes| nodes::nodes(nodes, report)).unwrap_or_default();
     let serving = endpoint::serving(file, &nodes, report);
-    let address = endpoint::address(&file.endpoint);
-    let subnets = network::subnets(file, &nodes, address, report);
-    let pods = subnets.as_ref().map(|subnets| subnets.pod);
-    let plugin = plugin::plugin(&file.network.plugin, pods, folder, report);
+    let network = file.network.as_ref().and_then(|network| {
+        let endpoint = endpoint::address(file);
+        let arguments = &file.kubeadm.extra_args;
+        let subnets = network::subnets(network, arguments, &nodes, endpoint, report);
+        let pods = subnets.as_ref().map(|subnets| subnets.pod);
+        let plugin = network.plugin.as_ref();
+        let plugin = plugin.and_then(|plugin| plugin::plugin(plugin, pods, folder, report));
+        Some((subnets?, plugin?))
+    });
     let kubeadm = kubeadm::kubeadm(&file.kubeadm, version, report);
     let containerd = kubeadm::containerd(&file.containerd, &kubeadm, version, report);
     let packages = packages::packages(&file.packages, version, folder, report);
@@ -104,7 +109,7 @@ fn cluster(file: &file::File, folder: &Folder, report: &mut Report) -> Option<Cl
     if file.etcd.is_none() {
         report.defaults.push(("spec.etcd".to_owned(), "stacked".to_owned()));
     }
-    let subnets = subnets?;
+    let ((subnets, plugin), serving) = (network?, serving?);
     Some(ClusterSpec {
         name: name?,
         version: version?,
@@ -114,7 +119,7 @@ fn cluster(file: &file::File, folder: &Folder, report: &mut Report) -> Option<Cl
             pod_subnet: subnets.pod,
             service_subnet: subnets.service,
             dns_domain: subnets.dns_domain,
-            plugin: plugin?,
+            plugin,
         },
         load_balancer: serving.load_balancer,
         nodes: nodes.into_iter().map(|(node, _)| node).collect(),

@@ -21,12 +21,12 @@ pub(super) struct Subnets {
 
 /// Reads the subnets and holds them against each other and against the nodes.
 pub(super) fn subnets(
-    spec: &file::Spec,
+    file: &file::Network,
+    extra_args: &file::ExtraArgs,
     nodes: &[(NodeSpec, String)],
     endpoint: Option<IpAddr>,
     report: &mut Report,
 ) -> Option<Subnets> {
-    let file = &spec.network;
     let pod = report.or(POD, file.pod_subnet.clone(), "10.244.0.0/16".to_owned());
     let service = report.or(SERVICE, file.service_subnet.clone(), "10.96.0.0/12".to_owned());
     let dns = file.dns_domain.clone();
@@ -40,7 +40,7 @@ pub(super) fn subnets(
         service_size(service, report);
     }
     if let Some(pod) = pod {
-        let mask = node_prefix(pod, &spec.kubeadm.extra_args);
+        let mask = node_prefix(pod, extra_args);
         pod_size(pod, mask, nodes.len(), report);
     }
     for (path, net) in [(POD, pod), (SERVICE, service)] {

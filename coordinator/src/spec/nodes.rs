@@ -28,7 +28,7 @@ pub(super) fn nodes(file: &[file::Node], report: &mut Report) -> Vec<(NodeSpec, 
     for (index, entry) in file.iter().enumerate() {
         let path = format!("spec.nodes[{index}]");
         let roles = roles(entry, &path, report);
-        for (name, address) in expand(entry, &path, report) {
+        for (name, address) in expand(entry, &path, report).unwrap_or_default() {
             let node = NodeSpec { name, address, agent_port: port(entry), roles: roles.clone() };
             nodes.push((node, path.clone()));
         }
@@ -38,12 +38,10 @@ pub(super) fn nodes(file: &[file::Node], report: &mut Report) -> Vec<(NodeSpec, 
     nodes
 }
 
-fn expand(entry: &file::Node, path: &str, report: &mut Report) -> Vec<(NodeName, IpAddr)> {
+fn expand(entry: &file::Node, path: &str, report: &mut Report) -> Option<Vec<(NodeName, IpAddr)>> {
     let (name_path, address_path) = (format!("{path}.name"), format!("{path}.address"));
     let range = "write one name, or a range such as worker-[1-50] or worker-[01-50]";
-    let Some(names) = report.parsed(&name_path, ranges::names(&entry.name), range) else {
-        return Vec::new();
-    };
+    let names = report.parsed(&name_path, ranges::names(entry.name.as_ref()?), range)?;
     let parse = |name: &String| NodeName::try_from(name.as_str());
     let names = names.iter().map(parse).collect::<Result<Vec<_>, _>>();
     let rule = "kubeadm takes lower-case host names; set the machine's host name to the same";
@@ -54,7 +52,7 @@ fn expand(entry: &file::Node, path: &str, report: &mut Report) -> Vec<(NodeName,
     } else {
         format!("write a range of {count} addresses, or the first, from which quorate counts up")
     };
-    let written = ranges::addresses(&entry.address, count);
+    let written = ranges::addresses(entry.address.as_ref()?, count);
     // With names that cannot be read, there is nothing to compare the number of addresses to.
     let compared = names.is_some() || !matches!(written, Err(ranges::RangeError::Lengths { .. }));
     let addresses = if compared { report.parsed(&address_path, written, &hint) } else { None };
@@ -62,7 +60,7 @@ fn expand(entry: &file::Node, path: &str, report: &mut Report) -> Vec<(NodeName,
         let message = format!("{strange} is no address of a machine");
         report.error(&address_path, message, hint);
     }
-    names.into_iter().flatten().zip(addresses.into_iter().flatten()).collect()
+    Some(names?.into_iter().zip(addresses?).collect())
 }
 
 fn is_host(address: IpAddr) -> bool {
@@ -75,17 +73,15 @@ fn roles(entry: &file::Node, path: &str, report: &mut Report) -> BTreeSet<Role> 
     let roles: BTreeSet<_> = entry
         .roles
         .iter()
+        .flatten()
         .map(|role| match role {
             file::Role::LoadBalancer => Role::LoadBalancer,
             file::Role::ControlPlane => Role::ControlPlane,
             file::Role::Worker => Role::Worker,
         })
         .collect();
-    if roles.is_empty() {
-        let hint = "write one or more of load-balancer, control-plane, worker";
-        report.error(&path, format!("{} has no role", entry.name), hint);
-    } else if roles.contains(&Role::Worker) && roles.len() > 1 {
-        let message = format!("{} is a worker and something else", entry.name);
+    if roles.contains(&Role::Worker) && roles.len() > 1 {
+        let message = "a node is a worker and something else";
         let hint = "a worker is nothing else; to let pods run on a control plane, remove its taint \
                     once the cluster is up: kubectl taint node NAME \
                     node-role.kubernetes.io/control-plane-";
@@ -120,8 +116,12 @@ fn unique(nodes: &[(NodeSpec, String)], report: &mut Report) {
 
 /// Counts what the file asks for, so that an entry with another fault is no missing control plane.
 fn control_planes(file: &[file::Node], report: &mut Report) {
-    let entries = file.iter().filter(|entry| entry.roles.contains(&file::Role::ControlPlane));
-    let count: usize = entries.map(|entry| ranges::names(&entry.name).map_or(1, |n| n.len())).sum();
+    if file.iter().any(|entry| entry.roles.is_none()) {
+        return;
+    }
+    let entries = file.iter().filter(|entry| entry.has(file::Role::ControlPlane));
+    let names = entries.filter_map(|entry| entry.name.as_ref());
+    let count: usize = names.map(|name| ranges::names(name).map_or(1, |all| all.len())).sum();
     let quorum = count / 2 + 1;
     if count == 0 {
         let hint = "give one node, better three, roles: [control-plane]";

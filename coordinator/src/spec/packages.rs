@@ -44,13 +44,15 @@ fn source(file: &file::Repository, folder: &Folder, report: &mut Report) -> Opti
         let message = format!("{name:?} cannot name a file of apt");
         report.error(&name_path, message, "use letters, digits, '-' and '_'");
     }
-    url(&format!("{REPOSITORY}.url"), &file.url, &["http", "https", "file"], report);
+    if let Some(given) = &file.url {
+        url(&format!("{REPOSITORY}.url"), given, &["http", "https", "file"], report);
+    }
     let suite = report.or(&format!("{REPOSITORY}.suite"), file.suite.clone(), "/".to_owned());
     components(&suite, &file.components, report);
     let key = key(file, folder, report)?;
     Some(PackageSource {
         name,
-        url: file.url.clone(),
+        url: file.url.clone()?,
         suite,
         components: file.components.clone(),
         key,

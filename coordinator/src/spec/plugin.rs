@@ -107,17 +107,18 @@ fn own(file: &file::ManifestFile, folder: &Folder, report: &mut Report) -> Optio
     for (index, name) in file.images.iter().enumerate() {
         images::image(&format!("{PATH}.manifest.images[{index}]"), name, report);
     }
+    let name = file.file.as_deref()?;
     let hint = "give the path of the plugin's manifest, relative to this file";
-    let yaml = report.parsed(&path, folder.read(&file.file, LARGEST_MANIFEST), hint)?;
+    let yaml = report.parsed(&path, folder.read(name, LARGEST_MANIFEST), hint)?;
     let hint = "give a YAML file of Kubernetes objects, as `kubectl apply -f` takes it";
     let documents = report.parsed(&path, yaml::documents(&yaml), hint)?;
     let object = |value: &Value| ["apiVersion", "kind"].iter().all(|f| value.get(f).is_some());
     if documents.is_empty() || !documents.iter().all(object) {
-        let message = format!("{} holds something that is no Kubernetes object", file.file);
+        let message = format!("{name} holds something that is no Kubernetes object");
         report.error(&path, message, hint);
         return None;
     }
-    let stem = Path::new(&file.file).file_stem().and_then(|stem| stem.to_str());
+    let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str());
     let name = stem.filter(|stem| is_label(stem)).unwrap_or("network").to_owned();
     let manifest = Manifest { name, sha256: Sha256::of(yaml.as_bytes()), yaml };
     Some(Plugin::Manifest { manifest, images: file.images.iter().cloned().collect() })

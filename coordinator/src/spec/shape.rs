@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::report::Report;
 use super::tree::{Key, Kind, Tree};
 
-/// The value as the schema wants it, without unknown fields; `None` if it cannot be had. Text is
+/// The value as the schema wants it, without the fields that are unknown or cannot be had. Text is
 /// taken as it was written, so `version: 1.30` stays 1.30.
 pub(super) fn fit(tree: &Tree, text: &str, schema: &Value, report: &mut Report) -> Option<Value> {
     Fit { root: schema, text, report }.value(tree, schema, "")
@@ -31,7 +31,8 @@ impl Fit<'_> {
                 let name = entries.first().map(|(key, _)| key.name.clone()).unwrap_or_default();
                 let chosen = forms.iter().find(|form| property(form, &name).is_some());
                 match chosen {
-                    Some(form) => self.mapping(tree, form, path),
+                    // The settings of a choice are what makes it one.
+                    Some(form) => self.mapping(tree, form, path).filter(|v| v.get(&name).is_some()),
                     None => self.unknown(tree, path, &name, forms, hints),
                 }
             }
@@ -70,18 +71,23 @@ impl Fit<'_> {
 
     fn list(&mut self, items: &[Tree], schema: &Value, path: &str) -> Option<Value> {
         let item_schema = schema.get("items")?;
-        let fitted: Vec<_> = items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| self.value(item, item_schema, &format!("{path}[{index}]")))
-            .collect();
+        let mappings = forms(self.root, item_schema).iter().any(|form| wanted(form) == "object");
+        if items.is_empty() && schema.get("minItems").is_some() {
+            self.report.error(path, format!("{path} is empty"), self.wish(schema));
+            return None;
+        }
+        let mut fitted = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let item = self.value(item, item_schema, &format!("{path}[{index}]"));
+            // An item that is no mapping keeps its place, so that the others keep theirs.
+            fitted.push(item.or_else(|| mappings.then(|| Value::Object(Map::new()))));
+        }
         fitted.into_iter().collect()
     }
 
     fn mapping(&mut self, tree: &Tree, schema: &Value, path: &str) -> Option<Value> {
         let Kind::Map(entries) = &tree.kind else { return None };
         let mut object = Map::new();
-        let mut whole = true;
         for (key, value) in entries {
             let inner = join(path, &key.name);
             let other =
@@ -90,10 +96,10 @@ impl Fit<'_> {
             let absent = value.kind == Kind::Null && !required(schema).any(|name| name == key.name);
             match property(schema, &key.name).or(other) {
                 Some(_) if absent => {}
-                Some(inner_schema) => match self.value(value, inner_schema, &inner) {
-                    Some(value) => drop(object.insert(key.name.clone(), value)),
-                    None => whole = false,
-                },
+                Some(inner_schema) => {
+                    let value = self.value(value, inner_schema, &inner);
+                    object.extend(value.map(|value| (key.name.clone(), value)));
+                }
                 None => self.unknown_field(key, &inner, schema),
             }
         }
@@ -102,10 +108,9 @@ impl Fit<'_> {
                 let inner = join(path, name);
                 let wish = property(schema, name).map(|inner| self.wish(inner)).unwrap_or_default();
                 self.report.error(&inner, format!("{inner} is missing"), wish);
-                whole = false;
             }
         }
-        whole.then_some(Value::Object(object))
+        Some(Value::Object(object))
     }
 
     fn unknown_field(&mut self, key: &Key, path: &str, schema: &Value) {
@@ -131,6 +136,7 @@ impl Fit<'_> {
         let message = match (name, field.split_once('[')) {
             ("", _) => format!("{} is {}", named(path), self.described(tree)),
             (_, Some((list, _))) => format!("unknown value `{name}` in {list}"),
+            (_, None) if given.is_some() => format!("{field} `{name}` is not supported"),
             (_, None) => format!("unknown {field} `{name}`"),
         };
         self.report.error(path, message, hint);

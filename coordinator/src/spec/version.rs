@@ -9,15 +9,15 @@ const API_VERSION: &str = "quorate.dev/v1alpha1";
 
 /// The cluster's name, once the head is right.
 pub(super) fn name(file: &File, report: &mut Report) -> Option<String> {
-    if file.api_version != API_VERSION {
-        let message = format!("apiVersion `{}` is not known", file.api_version);
+    if let Some(version) = file.api_version.as_deref().filter(|v| *v != API_VERSION) {
+        let message = format!("apiVersion `{version}` is not known");
         report.error("apiVersion", message, format!("write apiVersion: {API_VERSION}"));
     }
-    if file.kind != "Cluster" {
-        let message = format!("kind `{}` is not known", file.kind);
+    if let Some(kind) = file.kind.as_deref().filter(|kind| *kind != "Cluster") {
+        let message = format!("kind `{kind}` is not known");
         report.error("kind", message, "write kind: Cluster");
     }
-    let name = &file.metadata.name;
+    let name = file.metadata.as_ref()?.name.as_ref()?;
     if is_label(name) {
         return Some(name.clone());
     }
@@ -42,11 +42,12 @@ pub(super) fn is_dns_name(text: &str) -> bool {
 }
 
 /// The version, if quorate drives it.
-pub(super) fn version(file: &Kubernetes, report: &mut Report) -> Option<KubernetesVersion> {
+pub(super) fn version(file: Option<&Kubernetes>, report: &mut Report) -> Option<KubernetesVersion> {
     const PATH: &str = "spec.kubernetes.version";
     let (least, most) = (KubernetesVersion::MINORS.start(), KubernetesVersion::MINORS.end());
     let range = format!("choose a released version from v1.{least} to v1.{most}, such as v1.35.4");
-    let version: KubernetesVersion = report.parsed(PATH, file.version.parse(), &range)?;
+    let version: KubernetesVersion =
+        report.parsed(PATH, file?.version.as_deref()?.parse(), &range)?;
     if version.supported() {
         return Some(version);
     }

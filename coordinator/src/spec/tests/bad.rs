@@ -4,14 +4,45 @@ use super::*;
 
 #[test]
 fn all_problems_are_told_at_once_in_the_order_of_the_file() {
-    let text =
-        with("  apiPrt: 1\n  joins: {workers: 0, wrkers: 1}\n").replace("cp-[1-3]", "cp-[3-1]");
-    let paths = |text: &str| -> Vec<_> {
-        parsed(text).unwrap_err().0.into_iter().map(|p| p.path).collect()
-    };
-    assert_eq!(paths(&text), ["spec.apiPrt", "spec.joins.workers", "spec.joins.wrkers"]);
-    let text = text.replace("workers: 0, ", "");
-    assert_eq!(paths(&text), ["spec.nodes[1].name", "spec.apiPrt", "spec.joins.wrkers"]);
+    let text = "\
+apiVersion: quorate.dev/v1
+metadata: {nme: lab}
+spec:
+  kubernetes: {version: v1.20.1}
+  endpoint: {port: 70000}
+  network: {podSubnet: 10.0.0.0/8, serviceSubnet: 10.96.0.0/12, plugin: calico}
+  etcd: external
+  loadBalancer: {haproxy: {healthCheck: ping}}
+  nodes:
+  - {name: cp-1, address: 10.9.0.11, roles: [control-plan]}
+  - {name: 'cp-[3-1]', roles: [control-plane]}
+  - cp-7
+  joins: [1]
+  wrkers: 1
+";
+    let problems = parsed(text).unwrap_err();
+    let paths: Vec<_> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
+    let wanted = [
+        "kind",
+        "apiVersion",
+        "metadata.name",
+        "metadata.nme",
+        "spec.kubernetes.version",
+        "spec.endpoint.host",
+        "spec.endpoint.port",
+        "spec.network.podSubnet",
+        "spec.network.plugin",
+        "spec.etcd",
+        "spec.loadBalancer.haproxy.healthCheck",
+        "spec.nodes[0].address",
+        "spec.nodes[0].roles[0]",
+        "spec.nodes[1].address",
+        "spec.nodes[1].name",
+        "spec.nodes[2]",
+        "spec.joins",
+        "spec.wrkers",
+    ];
+    assert_eq!(paths, wanted, "{}", problems.render(false));
 }
 
 #[test]
@@ -41,6 +72,16 @@ fn a_file_that_is_no_specification_is_refused() {
 #[test]
 fn the_shape_is_checked() {
     let cases = [
+        (
+            swapped("[control-plane]", "[control-plan]"),
+            "spec.nodes[1].roles[0]",
+            "`control-plane`?",
+        ),
+        (
+            swapped("{flannel: {}}", "{flannel: [1]}"),
+            "spec.network.plugin.flannel",
+            "write a mapping",
+        ),
         (swapped("spec:", "spec: ["), "", "spaces alone"),
         (swapped("kind: Cluster", "kind: Cluster\nkind: Cluster"), "", "there twice"),
         (swapped("metadata: {name: lab}\n", ""), "metadata", "metadata is missing"),
@@ -120,7 +161,7 @@ fn head_version_and_nodes_are_checked() {
             "address 10.0.0.13 of cp-3",
         ),
         (swapped("[control-plane]", "[control-plane, worker]"), "spec.nodes[1].roles", "taint"),
-        (swapped("[worker]", "[]"), "spec.nodes[2].roles", "has no role"),
+        (swapped("[worker]", "[]"), "spec.nodes[2].roles", "roles is empty"),
         (swapped("[control-plane]", "[worker]"), "spec.nodes", "role control-plane"),
         (swapped("cp-[1-3]", "cp-[1-9]"), "spec.nodes", "3 or 5 control planes"),
     ];
@@ -341,10 +382,36 @@ fn packages_and_images_are_checked() {
 fn a_problem_in_a_companion_is_shown_there() {
     let problems = parsed(&with("  images: {archivesFile: bad-images.yaml}\n")).unwrap_err();
     let places: Vec<_> = problems.0.iter().map(|p| (p.path.as_str(), p.line)).collect();
-    assert_eq!(places, [("[1].sha", 2), ("[1].url", 2), ("[1].sha256", 2)]);
+    assert_eq!(
+        places,
+        [("[0].url", 1), ("[0].sha256", 1), ("[1].sha", 2), ("[1].url", 2), ("[1].sha256", 2)]
+    );
     assert!(
         problems.render(false).contains("--> bad-images.yaml:2:"),
         "{}",
         problems.render(false)
     );
+}
+
+#[test]
+fn a_refusal_always_says_why() {
+    let lines: Vec<_> = SAMPLE.lines().collect();
+    let mut texts = Vec::new();
+    for at in 0..lines.len() {
+        let without: Vec<_> = lines.iter().enumerate().filter(|(n, _)| *n != at).collect();
+        texts.push(without.into_iter().map(|(_, line)| format!("{line}\n")).collect::<String>());
+        texts.push(lines[..at].join("\n"));
+        let emptied = lines[at].split_once(':').map_or("", |(key, _)| key);
+        texts.push(SAMPLE.replacen(lines[at], &format!("{emptied}:"), 1));
+    }
+    let folder = folder();
+    let refused = texts
+        .iter()
+        .filter_map(|text| parse(text, "cluster.yaml", folder.path()).err())
+        .inspect(|problems| {
+            assert!(problems.0.iter().any(|problem| problem.severity == Severity::Error));
+            assert!(problems.render(false).contains("help: "));
+        })
+        .count();
+    assert!(refused > 0);
 }
