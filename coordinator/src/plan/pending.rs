@@ -103,8 +103,9 @@ pub fn pending(
     observed: &Observed,
 ) -> Result<Plan, Blocked> {
     let under_way = under_way(observed);
-    let marks = mark(outline, findings, observed);
-    tell_all(outline, &marks, &under_way)?;
+    let before = edges(outline);
+    let marks = mark(outline, &before, findings, observed);
+    tell_all(outline, &before, &marks, &under_way)?;
 
     let steps = outline.steps.iter().zip(&marks);
     let left: Vec<&Step> =
@@ -148,18 +149,29 @@ impl Mark {
     }
 }
 
-fn mark(outline: &Outline, findings: &Findings, observed: &Observed) -> Vec<Mark> {
-    let places = places(outline);
+/// For each step the places of those that it comes after.
+fn edges(outline: &Outline) -> Vec<Vec<usize>> {
+    let places: BTreeMap<&StepId, usize> =
+        outline.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect();
+    let before = |step: &Step| step.after.iter().filter_map(|id| places.get(id).copied()).collect();
+    outline.steps.iter().map(before).collect()
+}
+
+fn mark(
+    outline: &Outline,
+    edges: &[Vec<usize>],
+    findings: &Findings,
+    observed: &Observed,
+) -> Vec<Mark> {
     let mut marks: Vec<Mark> = Vec::with_capacity(outline.steps.len());
     let mut withheld_above: Vec<Option<NodeName>> = Vec::with_capacity(outline.steps.len());
-    for step in &outline.steps {
-        let before = || step.after.iter().filter_map(|id| places.get(id).copied());
-        let blocked = before().find_map(|at| match marks.get(at) {
+    for (step, before) in outline.steps.iter().zip(edges) {
+        let blocked = before.iter().find_map(|at| match marks.get(*at) {
             Some(Mark::Withheld(node)) => Some(node.clone()),
             Some(Mark::Holds | Mark::Left(_)) | None => None,
         });
         let above = blocked.clone().or_else(|| {
-            before().find_map(|at| withheld_above.get(at).cloned().flatten())
+            before.iter().find_map(|at| withheld_above.get(*at).cloned().flatten())
         });
         let finding = findings.get(&step.id).cloned().unwrap_or_else(|| Finding::Unknown {
             why: "its node did not check it".to_owned(),
@@ -210,15 +222,14 @@ fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
 /// operation that its node is at.
 fn tell_all(
     outline: &Outline,
+    edges: &[Vec<usize>],
     marks: &[Mark],
     under_way: &BTreeMap<NodeName, UnderWay>,
 ) -> Result<(), Blocked> {
-    let places = places(outline);
     let mut awaits: Vec<bool> = Vec::with_capacity(marks.len());
-    for (step, mark) in outline.steps.iter().zip(marks) {
-        let before = step.after.iter().filter_map(|id| places.get(id).copied());
-        let hope = before.into_iter().any(|at| {
-            awaits.get(at).copied().unwrap_or(false) || marks.get(at).is_some_and(Mark::is_left)
+    for ((step, before), mark) in outline.steps.iter().zip(edges).zip(marks) {
+        let hope = before.iter().any(|at| {
+            awaits.get(*at) == Some(&true) || marks.get(*at).is_some_and(Mark::is_left)
         }) || under_way.contains_key(&step.id.node);
         if let Mark::Left(Finding::Unknown { why }) = mark
             && !hope
@@ -229,10 +240,6 @@ fn tell_all(
         awaits.push(hope);
     }
     Ok(())
-}
-
-fn places(outline: &Outline) -> BTreeMap<&StepId, usize> {
-    outline.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect()
 }
 
 fn under_way(observed: &Observed) -> BTreeMap<NodeName, UnderWay> {

@@ -1,5 +1,5 @@
 //! The simulated agents: they take orders, work, answer, and fall silent. And what must never
-//! happen is looked for after each event.
+//! happen is looked for.
 
 use quorate::plan::Lane;
 use quorate_proto::{Finding, Goal, NodeName, OperationId, StepId, Term};
@@ -57,7 +57,6 @@ impl SimCluster {
             let node = working.nth(choice - arriving.len()).map(|(name, _)| name.clone());
             node.into_iter().for_each(|node| self.work(&node));
         }
-        self.watch();
         true
     }
 
@@ -108,6 +107,7 @@ impl SimCluster {
             left,
             fate,
         });
+        self.watch();
     }
 
     /// The operation of a node goes on by one event.
@@ -133,7 +133,7 @@ impl SimCluster {
         self.answers.push(Answer { to: operation.listener, step, told });
     }
 
-    /// Looks for what must never be.
+    /// Looks for what must never be, whenever an operation begins.
     fn watch(&mut self) {
         let at = |lane: &Lane| {
             self.nodes
