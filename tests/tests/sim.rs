@@ -92,8 +92,10 @@ fn must_hold(seed: u64, kill: usize) -> usize {
         let mut log = Log { wanted: true, ..Log::default() };
         case(seed, kill, Rules::ALL, &mut log).expect_err("the same seed, the same events");
         let lines = log.lines.join("\n");
-        panic!("{lines}\n\nseed {seed}, killed after {kill} events: {why}\n\
-                try again with QUORATE_SEED={seed} cargo test -p quorate-tests whoever_dies");
+        panic!(
+            "{lines}\n\nseed {seed}, killed after {kill} events: {why}\n\
+                try again with QUORATE_SEED={seed} cargo test -p quorate-tests whoever_dies"
+        );
     })
 }
 

@@ -75,10 +75,7 @@ impl SimCluster {
             return;
         }
         if let Some(operation) = &node.operation {
-            let told = Told::Busy {
-                operation: operation.id.clone(),
-                goal: operation.goal.id(),
-            };
+            let told = Told::Busy { operation: operation.id.clone(), goal: operation.goal.id() };
             let attaches = operation.id == order.operation;
             let name = order.step.node.clone();
             if attaches {
@@ -94,7 +91,13 @@ impl SimCluster {
         if !obeyed {
             self.violations.push(format!("{} began for an older term", order.step));
         }
-        let fate = if self.faults { fate(random) } else { Fate::Works };
+        let fate = if self.breaks.remove(&order.step) {
+            Fate::Breaks
+        } else if self.faults {
+            fate(random)
+        } else {
+            Fate::Works
+        };
         let slow = self.faults && random.percent(10);
         let left = if slow { 60 } else { 2 + random.below(3) };
         let node = self.node_mut(&order.step.node);
