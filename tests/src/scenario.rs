@@ -18,9 +18,9 @@ pub fn play(text: &str) -> String {
     let mut played = String::new();
     for line in text.lines() {
         if let Some(command) = line.strip_prefix("> ") {
-            played.push_str(&format!("{line}\n{}", stage.play(command)));
+            write!(played, "{line}\n{}", stage.play(command)).ok();
         } else if line.is_empty() || line.starts_with('#') {
-            played.push_str(&format!("{line}\n"));
+            writeln!(played, "{line}").ok();
         }
     }
     played
@@ -82,7 +82,9 @@ impl Stage {
         assert_eq!(self.world.violations, Vec::<String>::new());
         let mut shown = String::new();
         let told = |line: &&String| !line.ends_with(" holds");
-        log.lines.iter().filter(told).for_each(|line| shown.push_str(&format!("{line}\n")));
+        for line in log.lines.iter().filter(told) {
+            writeln!(shown, "{line}").ok();
+        }
         shown + &show_end(&end)
     }
 }
@@ -131,7 +133,9 @@ fn show(plan: &Plan) -> String {
         let elsewhere = elsewhere.iter().map(|step| format!(" {step}")).collect::<String>();
         writeln!(shown, "withheld for {silent}: {own} of its own{elsewhere}").ok();
     }
-    plan.warnings.iter().for_each(|warning| shown.push_str(&format!("warning: {warning}\n")));
+    for warning in &plan.warnings {
+        writeln!(shown, "warning: {warning}").ok();
+    }
     if plan.is_complete() { "everything holds\n".to_owned() } else { shown }
 }
 

@@ -21,9 +21,9 @@ pub(super) struct Gate {
 
 /// Whether the membership may change now, by these steps that are left.
 pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, Blocked> {
-    let member = |step: &&'a Step| match &step.goal {
-        Goal::EtcdMember(node) => Some((&step.id, node)),
-        _ => None,
+    let member = |step: &&'a Step| {
+        let Goal::EtcdMember(node) = &step.goal else { return None };
+        Some((&step.id, node))
     };
     let members: Vec<(&StepId, &KubeNode)> = left.iter().filter_map(member).collect();
     known_members_only(left, observed)?;
@@ -50,9 +50,9 @@ pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, B
 
 /// With a member that the specification does not know etcd will never be as it asks.
 fn known_members_only(left: &[&Step], observed: &Observed) -> Result<(), Blocked> {
-    let planes = left.iter().find_map(|step| match &step.goal {
-        Goal::EtcdMember(node) | Goal::EtcdHealthy(node) => Some(&node.cluster.control_planes),
-        _ => None,
+    let planes = left.iter().find_map(|step| {
+        let (Goal::EtcdMember(node) | Goal::EtcdHealthy(node)) = &step.goal else { return None };
+        Some(&node.cluster.control_planes)
     });
     let (Some(planes), Some(facts)) = (planes, view(observed)) else { return Ok(()) };
     let known = |member: &&EtcdMember| {

@@ -338,9 +338,8 @@ fn held_lanes(held: &[HeldSlot], left: &[&Step]) -> Vec<Warning> {
 fn connect(steps: &mut Vec<Left>, gate: &Gate) {
     let ids: Vec<StepId> = steps.iter().map(|left| left.step.id.clone()).collect();
     let known: BTreeSet<&StepId> = ids.iter().collect();
-    let download = steps.iter().any(|left| match &left.step.goal {
-        Goal::Certificates(node) => node.entry == Entry::ControlPlane,
-        _ => false,
+    let download = steps.iter().any(|left| {
+        matches!(&left.step.goal, Goal::Certificates(node) if node.entry == Entry::ControlPlane)
     });
     for Left { step, .. } in steps.iter_mut() {
         step.after.retain(|id| known.contains(id));
