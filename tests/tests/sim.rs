@@ -4,7 +4,7 @@ use quorate_proto::{RunId, Term};
 use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, sample};
 
 /// Seeds of each test; `QUORATE_SEEDS` asks for more.
-const SEEDS: u64 = 36;
+const SEEDS: u64 = 32;
 /// Every event of a run is tried as its last, and no run has more than this.
 const NEVER: usize = usize::MAX;
 
