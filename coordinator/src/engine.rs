@@ -142,8 +142,8 @@ impl Engine {
         }
         for slot in &plan.held {
             // A step that is attached to counts by itself.
-            let counted = slot.by == Holder::Operation
-                && engine.nodes.get(&slot.node) == Some(&Node::Busy);
+            let counted =
+                slot.by == Holder::Operation && engine.nodes.get(&slot.node) == Some(&Node::Busy);
             if !counted {
                 engine.held.push((slot.node.clone(), slot.lane.clone()));
             }
@@ -326,9 +326,9 @@ impl Engine {
     /// A change that failed may have left half a member. No other may begin before the next plan
     /// has looked.
     fn membership_is_closed(&self) -> bool {
-        self.steps.iter().any(|step| {
-            step.lane == Lane::Membership && matches!(step.state, State::Failed(_))
-        })
+        self.steps
+            .iter()
+            .any(|step| step.lane == Lane::Membership && matches!(step.state, State::Failed(_)))
     }
 
     fn find(&self, id: &StepId) -> Option<usize> {
@@ -339,3 +339,6 @@ impl Engine {
         self.steps.get(at).is_some_and(|step| step.state == *state)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,14 @@
 //! All tests of the whole in one binary, for one link.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also where a function shared by tests does"
+)]
 
 mod enrol;
 mod house;
+mod plan;
 mod scenarios;
 mod sim;

@@ -1,1 +1,126 @@
-//! x
+//! The rules of the house that no lint knows: sizes, openings, and who may touch what.
+
+use std::path::{Path, PathBuf};
+
+/// A source file: its path from the root, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn sources() -> Vec<Source> {
+    let mut folders: Vec<PathBuf> = ["proto", "agent", "coordinator", "tests"]
+        .iter()
+        .map(|member| root().join(member))
+        .collect();
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root()).unwrap().display().to_string();
+                sources.push(Source { path, text });
+            }
+        }
+    }
+    assert!(sources.len() > 20, "the sources were not found");
+    sources
+}
+
+/// Lines of code: what a comment says does not count.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_comment = |line: &str| line.trim_start().starts_with("//");
+    (1..).zip(text.lines()).filter(move |(_, line)| !is_comment(line))
+}
+
+/// Every place where a file that `applies` names something that it must not.
+fn named(applies: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| applies(&source.path)) {
+        for (number, line) in code(&source.text) {
+            let words = words.iter().filter(|word| line.contains(*word));
+            found.extend(words.map(|word| format!("{}:{number} names {word}", source.path)));
+        }
+    }
+    found
+}
+
+const NONE: Vec<String> = Vec::new();
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let silent: Vec<_> =
+        sources().into_iter().filter(|source| !source.text.starts_with("//! ")).collect();
+    assert_eq!(silent.iter().map(|source| &source.path).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let long = |source: &Source| source.text.lines().count() > 600;
+    let long: Vec<_> = sources().into_iter().filter(long).map(|source| source.path).collect();
+    assert_eq!(long, NONE);
+}
+
+#[test]
+fn plans_and_the_engine_are_pure() {
+    let pure = |path: &str| {
+        path.starts_with("coordinator/src/plan/") || path.starts_with("coordinator/src/engine")
+    };
+    let impure = [
+        "tokio",
+        "async ",
+        "std::time",
+        "std::fs",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "TcpStream",
+        "UdpSocket",
+        "SystemTime",
+        "Instant",
+        "rand::",
+        "println!",
+    ];
+    assert_eq!(named(pure, &impure), NONE);
+}
+
+#[test]
+fn only_the_host_touches_the_machine() {
+    let agent = |path: &str| path.starts_with("agent/src/") && !path.starts_with("agent/src/host/");
+    let effects =
+        ["std::fs", "tokio::fs", "process::Command", "nix::", "sysinfo", "SystemTime", "Instant"];
+    assert_eq!(named(agent, &effects), NONE);
+}
+
+#[test]
+fn no_work_is_left_for_later_without_an_issue() {
+    let any = |path: &str| path != "tests/tests/house.rs";
+    assert_eq!(named(any, &["todo!", "unimplemented!"]), NONE);
+    let loose = |line: &&str| line.contains("TODO") && !line.contains("TODO(#");
+    for source in sources().iter().filter(|source| any(&source.path)) {
+        assert_eq!(source.text.lines().find(loose), None, "{}", source.path);
+    }
+}
+
+#[test]
+fn a_file_is_named_for_what_is_in_it() {
+    let vague = [
+        "util", "utils", "helper", "helpers", "manager", "handler", "handlers", "common", "misc",
+        "context", "task", "job", "action", "stage",
+    ];
+    let is_vague = |source: &Source| {
+        Path::new(&source.path).components().any(|part| {
+            let part = Path::new(part.as_os_str()).file_stem().and_then(|stem| stem.to_str());
+            part.is_some_and(|part| vague.contains(&part))
+        })
+    };
+    let found: Vec<_> = sources().into_iter().filter(is_vague).map(|source| source.path).collect();
+    assert_eq!(found, NONE);
+}

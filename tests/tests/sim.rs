@@ -4,7 +4,7 @@ use quorate_proto::{RunId, Term};
 use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, sample};
 
 /// Seeds of each test; `QUORATE_SEEDS` asks for more.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 32;
 /// Every event of a run is tried as its last, and no run has more than this.
 const NEVER: usize = usize::MAX;
 
@@ -15,7 +15,7 @@ fn term(number: u64) -> Term {
 fn world(seed: u64) -> SimCluster {
     let mut random = Random::new(seed ^ 0xc0ffee);
     let planes = [1, 3, 3, 3, 3, 4, 5, 7][random.below(8)];
-    let workers = [0, 1, 2, 3, 3, 5, 8][random.below(7)];
+    let workers = [0, 0, 1, 2, 3, 3, 4, 8][random.below(8)];
     SimCluster::new(sample(planes, workers), !random.percent(10))
 }
 
@@ -24,7 +24,8 @@ fn world(seed: u64) -> SimCluster {
 /// first one saw, or what went wrong.
 fn case(seed: u64, kill: usize, rules: Rules, log: &mut Log) -> Result<usize, String> {
     let mut world = world(seed);
-    let mut random = Random::new(seed.wrapping_mul(1_000).wrapping_add(kill as u64));
+    let mut random =
+        Random::new(seed.wrapping_mul(1_000).wrapping_add(u64::try_from(kill).unwrap()));
     world.faults = kill != NEVER;
     for number in 1..=7 {
         let last = number >= 5;
@@ -71,7 +72,7 @@ fn whoever_dies_when_the_next_run_finishes_and_nothing_breaks() {
         let threads: Vec<_> = halves.map(|seeds| scope.spawn(|| try_all(seeds))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no violation")).sum()
     });
-    println!("{cases} cases");
+    assert!(cases > 20 * seeds.len(), "only {cases} cases: the runs are too short to tell");
 }
 
 /// Kills the first coordinator after every event in turn.
@@ -92,8 +93,10 @@ fn must_hold(seed: u64, kill: usize) -> usize {
         let mut log = Log { wanted: true, ..Log::default() };
         case(seed, kill, Rules::ALL, &mut log).expect_err("the same seed, the same events");
         let lines = log.lines.join("\n");
-        panic!("{lines}\n\nseed {seed}, killed after {kill} events: {why}\n\
-                try again with QUORATE_SEED={seed} cargo test -p quorate-tests whoever_dies");
+        panic!(
+            "{lines}\n\nseed {seed}, killed after {kill} events: {why}\n\
+                try again with QUORATE_SEED={seed} cargo test -p quorate-tests whoever_dies"
+        );
     })
 }
 

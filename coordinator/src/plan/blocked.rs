@@ -55,13 +55,13 @@ pub enum Blocked {
     )]
     ClocksApart { behind: NodeName, ahead: NodeName, apart_ms: u64, limit_ms: u64 },
     #[error(
-        "{node} has {found} {unit} of {what}, and a control plane needs {needed}: give the machine \
-         more{or}"
+        "{node} has {found} {what}, and a control plane needs {needed}: give the machine more, or \
+         {or}"
     )]
     TooSmall {
         node: NodeName,
+        /// With its unit.
         what: &'static str,
-        unit: &'static str,
         found: u64,
         needed: u64,
         /// What else a person can do.

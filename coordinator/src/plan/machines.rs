@@ -62,11 +62,7 @@ fn one_time(observed: &Observed) -> Result<(), Blocked> {
 }
 
 /// A node that runs a control plane already has shown that it can.
-fn large_enough(
-    spec: &ClusterSpec,
-    observed: &Observed,
-    node: &NodeSpec,
-) -> Result<(), Blocked> {
+fn large_enough(spec: &ClusterSpec, observed: &Observed, node: &NodeSpec) -> Result<(), Blocked> {
     let Some(facts) = observed.facts(&node.name) else { return Ok(()) };
     if runs_api_server(facts) {
         return Ok(());
@@ -75,21 +71,21 @@ fn large_enough(
         let names = &spec.kubeadm.ignore_preflight_errors;
         names.iter().any(|name| name.eq_ignore_ascii_case(check) || name == "all")
     };
-    let too_small = |what, unit, found, needed, or| {
-        Err(Blocked::TooSmall { node: node.name.clone(), what, unit, found, needed, or })
+    let too_small = |what, found, needed, or| {
+        Err(Blocked::TooSmall { node: node.name.clone(), what, found, needed, or })
     };
     let machine = &facts.machine;
     if machine.cpus < CONTROL_PLANE_CPUS && !ignored("NumCPU") {
-        let or = ", or ignore kubeadm's preflight error NumCPU in the specification";
-        return too_small("processor", "cores", machine.cpus.into(), 2, or);
+        let or = "add NumCPU to kubeadm's preflight errors that the specification ignores";
+        return too_small("CPU cores", machine.cpus.into(), CONTROL_PLANE_CPUS.into(), or);
     }
     if machine.memory_mib < CONTROL_PLANE_MIB && !ignored("Mem") {
-        let or = ", or ignore kubeadm's preflight error Mem in the specification";
-        return too_small("memory", "MiB", machine.memory_mib, CONTROL_PLANE_MIB, or);
+        let or = "add Mem to kubeadm's preflight errors that the specification ignores";
+        return too_small("MiB of memory", machine.memory_mib, CONTROL_PLANE_MIB, or);
     }
     if machine.disk_free_mib < CONTROL_PLANE_DISK_MIB {
-        let or = ", or free some space under /var/lib";
-        return too_small("free disk", "MiB", machine.disk_free_mib, CONTROL_PLANE_DISK_MIB, or);
+        let or = "free some space under /var/lib";
+        return too_small("MiB of free disk", machine.disk_free_mib, CONTROL_PLANE_DISK_MIB, or);
     }
     Ok(())
 }

@@ -21,16 +21,17 @@ pub(super) struct Gate {
 
 /// Whether the membership may change now, by these steps that are left.
 pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, Blocked> {
-    let member = |step: &&'a Step| match &step.goal {
-        Goal::EtcdMember(node) => Some((&step.id, node)),
-        _ => None,
+    let member = |step: &&'a Step| {
+        let Goal::EtcdMember(node) = &step.goal else { return None };
+        Some((&step.id, node))
     };
     let members: Vec<(&StepId, &KubeNode)> = left.iter().filter_map(member).collect();
+    known_members_only(left, observed)?;
     let before = view(observed).map(count).unwrap_or_default();
     let first = match members.first() {
         // The founder's member makes the cluster, or brings its first member back.
         Some(_) if members.iter().any(|(_, node)| node.entry == Entry::Founder) => Vec::new(),
-        Some((_, any)) => unfinished_first(&members, any, observed)?,
+        Some(_) => unfinished_first(&members, observed)?,
         None => Vec::new(),
     };
     let new = members.len().saturating_sub(first.len());
@@ -47,18 +48,30 @@ pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, B
     Ok(Gate { before, after, first })
 }
 
+/// With a member that the specification does not know etcd will never be as it asks.
+fn known_members_only(left: &[&Step], observed: &Observed) -> Result<(), Blocked> {
+    let planes = left.iter().find_map(|step| {
+        let (Goal::EtcdMember(node) | Goal::EtcdHealthy(node)) = &step.goal else { return None };
+        Some(&node.cluster.control_planes)
+    });
+    let (Some(planes), Some(facts)) = (planes, view(observed)) else { return Ok(()) };
+    let known = |member: &&EtcdMember| {
+        planes.iter().any(|Peer { node, address }| is_of(member, node, *address))
+    };
+    match facts.members.iter().find(|member| !known(member)) {
+        Some(stranger) => Err(Blocked::UnknownMember { member: name(stranger), id: stranger.id }),
+        None => Ok(()),
+    }
+}
+
 /// Members of ours that are not sound and that a step will see to; any other is refused.
 fn unfinished_first(
     members: &[(&StepId, &KubeNode)],
-    any: &KubeNode,
     observed: &Observed,
 ) -> Result<Vec<StepId>, Blocked> {
     let facts = view(observed).ok_or(Blocked::EtcdSilent)?;
     if facts.leader.is_none() {
         return Err(Blocked::NoLeader);
-    }
-    if let Some(stranger) = facts.members.iter().find(|member| !is_known(member, any)) {
-        return Err(Blocked::UnknownMember { member: name(stranger), id: stranger.id });
     }
     let mut first = Vec::new();
     for member in facts.members.iter().filter(|member| !is_sound(member)) {
@@ -109,10 +122,6 @@ fn is_unfinished(member: &EtcdMember) -> bool {
 
 fn is_sound(member: &EtcdMember) -> bool {
     !is_unfinished(member) && member.healthy
-}
-
-fn is_known(member: &EtcdMember, any: &KubeNode) -> bool {
-    any.cluster.control_planes.iter().any(|Peer { node, address }| is_of(member, node, *address))
 }
 
 /// By name, or by peer address as long as it has not started and told its name.

@@ -43,10 +43,8 @@ pub struct Step {
 impl Step {
     /// Whether the order for this step must carry join material.
     pub fn needs_material(&self) -> bool {
-        match &self.goal {
-            Goal::JoinOffered(_) => true,
-            goal => kubeadm_node(goal).is_some_and(|node| node.entry != Entry::Founder),
-        }
+        let joins = |node: &KubeNode| node.entry != Entry::Founder;
+        matches!(self.goal, Goal::JoinOffered(_)) || kubeadm_node(&self.goal).is_some_and(joins)
     }
 
     /// Whether it clears away what the steps before it needed: it runs when they are over, also

@@ -2,7 +2,7 @@
 //!
 //! A plan is data: it can be printed, compared and stored, and nothing secret is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_proto::goal::Entry;
 use quorate_proto::{Finding, Goal, NodeName, StepId, UnderWay};
@@ -88,6 +88,12 @@ pub enum Warning {
          until it is back or out of the specification"
     )]
     MembershipHeld { node: NodeName },
+    #[error(
+        "{} may be joining at this moment, and no more workers than that join at once: no other \
+         joins until they are back or out of the specification",
+        nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+    )]
+    WorkerJoinsHeld { nodes: Vec<NodeName> },
     #[error("{node} is still at {goal} for an earlier run; this run follows it")]
     UnderWay { node: NodeName, goal: String },
 }
@@ -103,8 +109,9 @@ pub fn pending(
     observed: &Observed,
 ) -> Result<Plan, Blocked> {
     let under_way = under_way(observed);
-    let marks = mark(outline, findings, observed);
-    tell_all(outline, &marks, &under_way)?;
+    let before = edges(outline);
+    let marks = mark(outline, &before, findings, observed);
+    tell_all(outline, &before, &marks, &under_way)?;
 
     let steps = outline.steps.iter().zip(&marks);
     let left: Vec<&Step> =
@@ -148,22 +155,34 @@ impl Mark {
     }
 }
 
-fn mark(outline: &Outline, findings: &Findings, observed: &Observed) -> Vec<Mark> {
-    let places = places(outline);
+/// For each step the places of those that it comes after.
+fn edges(outline: &Outline) -> Vec<Vec<usize>> {
+    let places: BTreeMap<&StepId, usize> =
+        outline.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect();
+    let before = |step: &Step| step.after.iter().filter_map(|id| places.get(id).copied()).collect();
+    outline.steps.iter().map(before).collect()
+}
+
+fn mark(
+    outline: &Outline,
+    edges: &[Vec<usize>],
+    findings: &Findings,
+    observed: &Observed,
+) -> Vec<Mark> {
     let mut marks: Vec<Mark> = Vec::with_capacity(outline.steps.len());
     let mut withheld_above: Vec<Option<NodeName>> = Vec::with_capacity(outline.steps.len());
-    for step in &outline.steps {
-        let before = || step.after.iter().filter_map(|id| places.get(id).copied());
-        let blocked = before().find_map(|at| match marks.get(at) {
+    for (step, before) in outline.steps.iter().zip(edges) {
+        let blocked = before.iter().find_map(|at| match marks.get(*at) {
             Some(Mark::Withheld(node)) => Some(node.clone()),
             Some(Mark::Holds | Mark::Left(_)) | None => None,
         });
-        let above = blocked.clone().or_else(|| {
-            before().find_map(|at| withheld_above.get(at).cloned().flatten())
-        });
-        let finding = findings.get(&step.id).cloned().unwrap_or_else(|| Finding::Unknown {
-            why: "its node did not check it".to_owned(),
-        });
+        let above = blocked
+            .clone()
+            .or_else(|| before.iter().find_map(|at| withheld_above.get(*at).cloned().flatten()));
+        let finding = findings
+            .get(&step.id)
+            .cloned()
+            .unwrap_or_else(|| Finding::Unknown { why: "its node did not check it".to_owned() });
         let unknown = matches!(finding, Finding::Unknown { .. });
         let mark = if observed.silence(&step.id.node).is_some() {
             Mark::Withheld(step.id.node.clone())
@@ -210,16 +229,16 @@ fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
 /// operation that its node is at.
 fn tell_all(
     outline: &Outline,
+    edges: &[Vec<usize>],
     marks: &[Mark],
     under_way: &BTreeMap<NodeName, UnderWay>,
 ) -> Result<(), Blocked> {
-    let places = places(outline);
     let mut awaits: Vec<bool> = Vec::with_capacity(marks.len());
-    for (step, mark) in outline.steps.iter().zip(marks) {
-        let before = step.after.iter().filter_map(|id| places.get(id).copied());
-        let hope = before.into_iter().any(|at| {
-            awaits.get(at).copied().unwrap_or(false) || marks.get(at).is_some_and(Mark::is_left)
-        }) || under_way.contains_key(&step.id.node);
+    for ((step, before), mark) in outline.steps.iter().zip(edges).zip(marks) {
+        let hope = before
+            .iter()
+            .any(|at| awaits.get(*at) == Some(&true) || marks.get(*at).is_some_and(Mark::is_left))
+            || under_way.contains_key(&step.id.node);
         if let Mark::Left(Finding::Unknown { why }) = mark
             && !hope
             && !step.transient
@@ -229,10 +248,6 @@ fn tell_all(
         awaits.push(hope);
     }
     Ok(())
-}
-
-fn places(outline: &Outline) -> BTreeMap<&StepId, usize> {
-    outline.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect()
 }
 
 fn under_way(observed: &Observed) -> BTreeMap<NodeName, UnderWay> {
@@ -292,26 +307,39 @@ fn warnings(
         let why = observed.silence(node)?.to_owned();
         Some(Warning::Silent { node: node.clone(), why })
     });
-    let joins = left.iter().any(|step| step.lane == Lane::Membership);
-    let blocks = |slot: &&HeldSlot| {
-        joins && slot.lane == Lane::Membership && slot.by == Holder::Silence
-    };
-    let membership = held.iter().filter(blocks);
-    let membership = membership.map(|slot| Warning::MembershipHeld { node: slot.node.clone() });
+    let held = held_lanes(held, left);
     let busy = under_way.iter().map(|(node, operation)| Warning::UnderWay {
         node: node.clone(),
         goal: operation.goal.clone(),
     });
-    silent.chain(membership).chain(busy).collect()
+    silent.chain(held).chain(busy).collect()
+}
+
+/// Lanes in which steps are left, and every place is taken by a silent node.
+fn held_lanes(held: &[HeldSlot], left: &[&Step]) -> Vec<Warning> {
+    let lanes: BTreeSet<&Lane> = left.iter().map(|step| &step.lane).collect();
+    let silent = |lane: &Lane| {
+        let held = held.iter().filter(|slot| slot.by == Holder::Silence && slot.lane == *lane);
+        held.map(|slot| slot.node.clone()).collect::<Vec<_>>()
+    };
+    let warning = |lane: &Lane| match lane {
+        Lane::Free => None,
+        Lane::Membership => {
+            silent(lane).into_iter().next().map(|node| Warning::MembershipHeld { node })
+        }
+        Lane::WorkerJoins { width } => Some(silent(lane))
+            .filter(|nodes| nodes.len() >= *width)
+            .map(|nodes| Warning::WorkerJoinsHeld { nodes }),
+    };
+    lanes.into_iter().filter_map(warning).collect()
 }
 
 /// Leaves only edges between steps of the plan, and settles what depends on who is left.
 fn connect(steps: &mut Vec<Left>, gate: &Gate) {
     let ids: Vec<StepId> = steps.iter().map(|left| left.step.id.clone()).collect();
-    let known: std::collections::BTreeSet<&StepId> = ids.iter().collect();
-    let download = steps.iter().any(|left| match &left.step.goal {
-        Goal::Certificates(node) => node.entry == Entry::ControlPlane,
-        _ => false,
+    let known: BTreeSet<&StepId> = ids.iter().collect();
+    let download = steps.iter().any(|left| {
+        matches!(&left.step.goal, Goal::Certificates(node) if node.entry == Entry::ControlPlane)
     });
     for Left { step, .. } in steps.iter_mut() {
         step.after.retain(|id| known.contains(id));
@@ -327,21 +355,18 @@ fn connect(steps: &mut Vec<Left>, gate: &Gate) {
     }
 }
 
-/// Moves each step behind those that it comes after, and nothing else.
+/// Moves each step behind those that it comes after, and no further.
 fn sort(steps: &mut Vec<Left>) {
-    let mut rest = std::mem::take(steps);
-    let mut placed = std::collections::BTreeSet::new();
-    while !rest.is_empty() {
-        let (ready, waiting): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|left| left.step.after.iter().all(|id| placed.contains(id)));
-        if ready.is_empty() {
-            // Steps that wait for each other: the engine will say that they never started.
-            steps.extend(waiting);
-            return;
-        }
-        placed.extend(ready.iter().map(|left| left.step.id.clone()));
-        steps.extend(ready);
-        rest = waiting;
+    let mut rest: VecDeque<Left> = std::mem::take(steps).into();
+    let mut placed: BTreeSet<StepId> = BTreeSet::new();
+    let is_ready = |left: &Left, placed: &BTreeSet<StepId>| {
+        left.step.after.iter().all(|id| placed.contains(id))
+    };
+    while let Some(at) = rest.iter().position(|left| is_ready(left, &placed)) {
+        let Some(next) = rest.remove(at) else { break };
+        placed.insert(next.step.id.clone());
+        steps.push(next);
     }
+    // Steps that waited for each other would be left: the engine would say that none started.
+    steps.extend(rest);
 }

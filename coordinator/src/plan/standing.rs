@@ -49,7 +49,8 @@ impl Standing {
                 .or_else(|| by(&|facts| facts.kubernetes.ca_key))
                 .or_else(|| Some(first.name.clone()))
         };
-        let serving_founder = founder.clone().filter(|node| observed.facts(node).is_some_and(serves));
+        let serving_founder =
+            founder.clone().filter(|node| observed.facts(node).is_some_and(serves));
         let seat = serving_founder
             .or_else(|| by(&serves))
             .or_else(|| by(&runs_api_server))
@@ -79,7 +80,8 @@ fn nobody_silent(
     observed: &Observed,
     planes: &[&NodeSpec],
 ) -> Result<(), Blocked> {
-    let silence = |node: &NodeSpec| Some((node.name.clone(), observed.silence(&node.name)?.to_owned()));
+    let silence =
+        |node: &NodeSpec| Some((node.name.clone(), observed.silence(&node.name)?.to_owned()));
     if let Some((node, why)) = planes.iter().find_map(|node| silence(node)) {
         return Err(Blocked::FoundingBlind { node, why });
     }
@@ -98,9 +100,7 @@ fn one_etcd(seen: &[(&NodeName, &Facts)]) -> Result<(), Blocked> {
         seen.iter().filter_map(|(node, facts)| Some((*node, facts.etcd.as_ref()?.cluster_id)));
     let Some((node, cluster)) = clusters.next() else { return Ok(()) };
     match clusters.find(|(_, other)| *other != cluster) {
-        Some((other, _)) => {
-            Err(Blocked::SplitEtcd { node: node.clone(), other: other.clone() })
-        }
+        Some((other, _)) => Err(Blocked::SplitEtcd { node: node.clone(), other: other.clone() }),
         None => Ok(()),
     }
 }

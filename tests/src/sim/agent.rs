@@ -1,5 +1,5 @@
 //! The simulated agents: they take orders, work, answer, and fall silent. And what must never
-//! happen is looked for after each event.
+//! happen is looked for.
 
 use quorate::plan::Lane;
 use quorate_proto::{Finding, Goal, NodeName, OperationId, StepId, Term};
@@ -57,7 +57,6 @@ impl SimCluster {
             let node = working.nth(choice - arriving.len()).map(|(name, _)| name.clone());
             node.into_iter().for_each(|node| self.work(&node));
         }
-        self.watch();
         true
     }
 
@@ -76,10 +75,7 @@ impl SimCluster {
             return;
         }
         if let Some(operation) = &node.operation {
-            let told = Told::Busy {
-                operation: operation.id.clone(),
-                goal: operation.goal.id(),
-            };
+            let told = Told::Busy { operation: operation.id.clone(), goal: operation.goal.id() };
             let attaches = operation.id == order.operation;
             let name = order.step.node.clone();
             if attaches {
@@ -95,7 +91,13 @@ impl SimCluster {
         if !obeyed {
             self.violations.push(format!("{} began for an older term", order.step));
         }
-        let fate = if self.faults { fate(random) } else { Fate::Works };
+        let fate = if self.breaks.remove(&order.step) {
+            Fate::Breaks
+        } else if self.faults {
+            fate(random)
+        } else {
+            Fate::Works
+        };
         let slow = self.faults && random.percent(10);
         let left = if slow { 60 } else { 2 + random.below(3) };
         let node = self.node_mut(&order.step.node);
@@ -108,6 +110,7 @@ impl SimCluster {
             left,
             fate,
         });
+        self.watch();
     }
 
     /// The operation of a node goes on by one event.
@@ -133,7 +136,7 @@ impl SimCluster {
         self.answers.push(Answer { to: operation.listener, step, told });
     }
 
-    /// Looks for what must never be.
+    /// Looks for what must never be, whenever an operation begins.
     fn watch(&mut self) {
         let at = |lane: &Lane| {
             self.nodes

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate::spec::{ClusterSpec, Role};
 use quorate_proto::{
     CaFacts, EtcdFacts, EtcdMember, Facts, Goal, KubernetesFacts, Machine, NodeName, OperationId,
-    Sha256, Term, UnderWay,
+    Sha256, StepId, Term, UnderWay,
 };
 
 use super::agent::{Answer, Order};
@@ -14,6 +14,7 @@ use super::agent::{Answer, Order};
 #[derive(Debug, Clone)]
 pub struct SimCluster {
     pub spec: ClusterSpec,
+    pub(super) prepared: bool,
     pub(super) nodes: BTreeMap<NodeName, SimNode>,
     pub(super) etcd: Vec<Member>,
     /// Goals that the cluster holds once.
@@ -25,12 +26,16 @@ pub struct SimCluster {
     pub(super) answers: Vec<Answer>,
     /// Whether nodes fall silent and operations fail.
     pub faults: bool,
+    /// Steps whose next operation ends with half of its effect.
+    pub breaks: BTreeSet<StepId>,
     /// What must never happen, and did.
     pub violations: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct SimNode {
+    pub machine: Machine,
+    pub clock_offset_ms: i64,
     pub held: BTreeSet<String>,
     pub authority: Option<u64>,
     pub super_admin: bool,
@@ -76,13 +81,10 @@ pub(super) struct Member {
 impl SimCluster {
     /// Machines without a cluster; `prepared` ones have their packages and their load balancer.
     pub fn new(spec: ClusterSpec, prepared: bool) -> Self {
-        let mut node = SimNode::default();
-        if prepared {
-            node.held.insert(PREPARED.to_owned());
-        }
-        Self {
-            nodes: spec.nodes.iter().map(|spec| (spec.name.clone(), node.clone())).collect(),
-            spec,
+        let mut world = Self {
+            spec: ClusterSpec { nodes: Vec::new(), ..spec.clone() },
+            prepared,
+            nodes: BTreeMap::new(),
             etcd: Vec::new(),
             once: BTreeSet::new(),
             offered: false,
@@ -91,8 +93,46 @@ impl SimCluster {
             orders: Vec::new(),
             answers: Vec::new(),
             faults: false,
+            breaks: BTreeSet::new(),
             violations: Vec::new(),
+        };
+        world.specify(spec);
+        world
+    }
+
+    /// Another specification for the same machines; those that are new to it are bare.
+    pub fn specify(&mut self, spec: ClusterSpec) {
+        for node in &spec.nodes {
+            let prepared = self.prepared.then(|| PREPARED.to_owned());
+            let machine = Machine {
+                machine_id: format!("id-of-{}", node.name),
+                cpus: 4,
+                memory_mib: 8_000,
+                disk_free_mib: 50_000,
+                ..Machine::default()
+            };
+            self.nodes.entry(node.name.clone()).or_insert_with(|| SimNode {
+                machine,
+                held: prepared.into_iter().collect(),
+                ..SimNode::default()
+            });
         }
+        self.spec = spec;
+    }
+
+    /// A node's machine, for a bad day.
+    pub fn machine_mut(&mut self, node: &NodeName) -> &mut Machine {
+        &mut self.node_mut(node).machine
+    }
+
+    /// Sets a node's clock ahead.
+    pub fn advance_clock(&mut self, node: &NodeName, ms: i64) {
+        self.node_mut(node).clock_offset_ms = ms;
+    }
+
+    /// The node joined another cluster once.
+    pub fn estrange(&mut self, node: &NodeName) {
+        self.node_mut(node).authority = Some(999);
     }
 
     /// Faults end, and all nodes answer again. What they are at goes on.
@@ -140,21 +180,13 @@ impl SimCluster {
             goal: operation.goal.id(),
             since_ms: 0,
         });
-        let authority = |number: u64| CaFacts {
-            pem: String::new(),
-            spki: Sha256::of(&number.to_be_bytes()),
-        };
+        let authority =
+            |number: u64| CaFacts { pem: String::new(), spki: Sha256::of(&number.to_be_bytes()) };
         let pods: &[&str] = if self.holds(name, "static-pods") { &["kube-apiserver"] } else { &[] };
         Facts {
             node: name.clone(),
             agent_version: "0.1.0".to_owned(),
-            machine: Machine {
-                machine_id: name.to_string(),
-                cpus: 4,
-                memory_mib: 8_000,
-                disk_free_mib: 50_000,
-                ..Machine::default()
-            },
+            machine: node.machine.clone(),
             term: node.term.clone(),
             under_way,
             kubernetes: KubernetesFacts {
@@ -174,7 +206,11 @@ impl SimCluster {
         let member = |(id, member): (u64, &Member)| EtcdMember {
             id,
             // A member that joins has no name until it has started; it may have by now.
-            name: if member.learner && id % 2 == 0 { String::new() } else { member.node.to_string() },
+            name: if member.learner && id % 2 == 0 {
+                String::new()
+            } else {
+                member.node.to_string()
+            },
             peer_urls: vec![self.peer_url(&member.node)],
             learner: member.learner,
             healthy: !member.learner,

@@ -130,7 +130,9 @@ pub fn plan(
         }
         if world.is_silent(&node.name) {
             let why = "it fell silent between two questions".to_owned();
-            observed.nodes.insert(node.name, Sight::Silent { why });
+            if observed.silence(&node.name).is_none() {
+                observed.nodes.insert(node.name, Sight::Silent { why });
+            }
             continue;
         }
         for step in outline.steps.iter().filter(|step| step.id.node == node.name) {
@@ -170,7 +172,8 @@ pub fn observe(
             if let Some(etcd) = facts.etcd.as_mut().filter(|_| !rules.membership_gate) {
                 etcd.members.retain(|member| !member.learner);
             }
-            Sight::Seen { facts: Box::new(facts), clock_offset_ms: 0 }
+            let clock_offset_ms = world.node(&node.name).clock_offset_ms;
+            Sight::Seen { facts: Box::new(facts), clock_offset_ms }
         };
         observed.nodes.insert(node.name, sight);
     }

@@ -15,11 +15,8 @@ pub fn sample(planes: u8, workers: u8) -> ClusterSpec {
     let planes = (1..=planes).map(|at| node(&format!("cp-{at}"), 10 + at, Role::ControlPlane));
     let workers = (1..=workers).map(|at| node(&format!("worker-{at}"), 20 + at, Role::Worker));
     let yaml = "kind: DaemonSet\n".to_owned();
-    let manifest = Manifest {
-        name: "flannel".to_owned(),
-        sha256: Sha256::of(yaml.as_bytes()),
-        yaml,
-    };
+    let manifest =
+        Manifest { name: "flannel".to_owned(), sha256: Sha256::of(yaml.as_bytes()), yaml };
     ClusterSpec {
         name: "lab".to_owned(),
         version: KubernetesVersion { major: 1, minor: 35, patch: 4 },

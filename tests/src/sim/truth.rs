@@ -39,7 +39,7 @@ impl SimCluster {
             }
             Goal::EtcdHealthy(_) => {
                 self.names(Role::ControlPlane).all(|name| self.is_voter(name))
-                    && self.etcd.iter().all(|member| !member.learner)
+                    && self.etcd.len() == self.names(Role::ControlPlane).count()
             }
             Goal::EndpointReady(_) => balanced() && self.api_answers(),
             Goal::BackendsUp(_) => {
@@ -61,9 +61,7 @@ impl SimCluster {
             | Goal::Containerd(_)
             | Goal::ServiceRunning(_)
             | Goal::Images(_)
-            | Goal::LoadBalancer(_) => {
-                self.holds(node, PREPARED) || self.holds(node, &goal.id())
-            }
+            | Goal::LoadBalancer(_) => self.holds(node, PREPARED) || self.holds(node, &goal.id()),
         }
     }
 

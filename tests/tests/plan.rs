@@ -1,0 +1,230 @@
+//! Outlines and plans as values: what must be true of them for any specification.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use quorate::plan::{Blocked, Lane, Observed, Outline, Plan, Sight, outline, pending};
+use quorate::spec::{ClusterSpec, Role};
+use quorate_proto::{EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName, StepId};
+use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, name, observe, plan, sample};
+
+fn seen(world: &mut SimCluster) -> Observed {
+    observe(world, &mut Random::new(1), Rules::ALL, None)
+}
+
+fn bare(spec: ClusterSpec) -> Outline {
+    let mut world = SimCluster::new(spec, false);
+    let observed = seen(&mut world);
+    outline(&world.spec, &observed).unwrap()
+}
+
+/// A cluster that is up, and what its nodes say.
+fn risen(planes: u8, workers: u8) -> (SimCluster, Observed) {
+    let mut world = SimCluster::new(sample(planes, workers), true);
+    let (mut random, mut log) = (Random::new(1), Log::default());
+    let term = quorate_proto::Term { number: 1, ..Default::default() };
+    let end = apply(&mut world, &mut random, Rules::ALL, &term, usize::MAX, &mut log);
+    assert_eq!(end, End::Success);
+    let observed = seen(&mut world);
+    (world, observed)
+}
+
+fn facts_mut<'a>(observed: &'a mut Observed, node: &str) -> &'a mut Facts {
+    match observed.nodes.get_mut(&name(node)) {
+        Some(Sight::Seen { facts, .. }) => facts,
+        _ => panic!("{node} was not seen"),
+    }
+}
+
+fn find<'a>(outline: &'a Outline, node: &str, goal: &str) -> &'a quorate::plan::Step {
+    outline.steps.iter().find(|step| step.id == id(node, goal)).unwrap()
+}
+
+fn id(node: &str, goal: &str) -> StepId {
+    StepId { node: name(node), goal: goal.to_owned() }
+}
+
+#[test]
+fn every_step_is_listed_once_and_behind_those_that_it_waits_for() {
+    for (planes, workers) in [(1, 0), (1, 3), (3, 2), (7, 8)] {
+        let mut listed = BTreeSet::new();
+        for step in bare(sample(planes, workers)).steps {
+            assert!(step.after.iter().all(|id| listed.contains(id)), "{}", step.id);
+            assert_eq!(step.id.goal, step.goal.id());
+            assert!(listed.insert(step.id.clone()), "{} twice", step.id);
+        }
+    }
+}
+
+#[test]
+fn a_step_of_kubeadm_waits_for_all_preparation_of_its_node() {
+    let outline = bare(sample(3, 1));
+    for (node, first) in [("cp-1", "certificates"), ("worker-1", "kubelet-started")] {
+        let after: Vec<_> = find(&outline, node, first).after.iter().map(|id| &*id.goal).collect();
+        for goal in ["hosts", "swap-off", "sysctls", "packages", "containerd", "images"] {
+            assert!(after.contains(&goal), "{node} {goal}");
+        }
+    }
+}
+
+#[test]
+fn one_change_of_membership_for_each_control_plane_and_no_other_step_in_that_lane() {
+    let outline = bare(sample(3, 2));
+    let lane = outline.steps.iter().filter(|step| step.lane == Lane::Membership);
+    assert!(lane.clone().all(|step| matches!(step.goal, Goal::EtcdMember(_))));
+    assert_eq!(lane.count(), 3);
+}
+
+#[test]
+fn a_node_may_balance_the_load_and_be_a_control_plane() {
+    let mut spec = sample(3, 0);
+    spec.nodes.retain(|node| !node.roles.contains(&Role::LoadBalancer));
+    spec.nodes.iter_mut().for_each(|node| {
+        node.roles.insert(Role::LoadBalancer);
+    });
+    let outline = bare(spec);
+    let Goal::Packages(packages) = &find(&outline, "cp-2", "packages").goal else { panic!() };
+    let names: Vec<_> = packages.packages.iter().map(|package| package.name.as_str()).collect();
+    assert!(names.contains(&"haproxy") && names.contains(&"kubeadm"));
+    find(&outline, "cp-2", "backends-up");
+}
+
+#[test]
+fn only_joins_carry_material() {
+    let outline = bare(sample(3, 1));
+    let carriers = outline.steps.iter().filter(|step| step.needs_material());
+    let carriers: Vec<_> = carriers.map(|step| step.id.to_string()).collect();
+    assert!(carriers.contains(&"cp-1/join-offered".to_owned()));
+    assert!(carriers.contains(&"worker-1/kubelet-started".to_owned()));
+    let founder = carriers.iter().filter(|id| id.starts_with("cp-1/"));
+    assert_eq!(founder.count(), 1, "{carriers:?}");
+}
+
+#[test]
+fn a_plan_survives_json_and_holds_no_key() {
+    let mut world = SimCluster::new(sample(3, 2), false);
+    let plan = plan(&mut world, &mut Random::new(1), Rules::ALL, None).unwrap();
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    assert!(!json.contains("token") && !json.contains("certificate_key"));
+}
+
+#[test]
+fn a_founder_that_lost_its_data_joins_like_any_other() {
+    let (world, mut observed) = risen(3, 0);
+    let facts = facts_mut(&mut observed, "cp-1");
+    facts.kubernetes.etcd_data = false;
+    facts.etcd = None;
+    let outline = outline(&world.spec, &observed).unwrap();
+    assert!(find(&outline, "cp-1", "etcd-member").needs_material());
+    find(&outline, "cp-2", "join-offered");
+}
+
+#[test]
+fn what_a_cluster_holds_once_is_asked_where_an_api_server_runs() {
+    let (world, mut observed) = risen(3, 0);
+    let silent = Sight::Silent { why: "gone".to_owned() };
+    observed.nodes.insert(name("cp-1"), silent);
+    let outline = outline(&world.spec, &observed).unwrap();
+    find(&outline, "cp-2", "system-pods-ready");
+}
+
+#[test]
+fn an_answer_that_nothing_will_bring_blocks_the_plan() {
+    let (mut world, observed) = risen(1, 0);
+    let outline = outline(&world.spec, &observed).unwrap();
+    let mut findings: quorate::plan::Findings =
+        outline.steps.iter().map(|step| (step.id.clone(), Finding::Satisfied)).collect();
+    let unknown = || Finding::Unknown { why: "no answer".to_owned() };
+    findings.insert(id("cp-1", "addons"), unknown());
+    let blocked = pending(&outline, &findings, &observed).unwrap_err();
+    assert!(matches!(blocked, Blocked::Untold { step, .. } if step == id("cp-1", "addons")));
+
+    let drifted = Finding::Drifted(Vec::new());
+    findings.insert(id("cp-1", "api-server-ready"), drifted);
+    assert_eq!(pending(&outline, &findings, &observed).unwrap().steps.len(), 2);
+    world.calm();
+}
+
+#[test]
+fn nobody_joins_beside_a_voter_that_is_down_or_unknown() {
+    let (mut world, _) = risen(3, 0);
+    world.specify(sample(4, 0));
+    let mut observed = seen(&mut world);
+    let joins = |observed: &Observed, spec: &ClusterSpec| {
+        let outline = outline(spec, observed).unwrap();
+        let new = |step: &quorate::plan::Step| step.id.node == name("cp-4");
+        let finding = |step: &quorate::plan::Step| match new(step) {
+            true => Finding::Drifted(Vec::new()),
+            false => Finding::Satisfied,
+        };
+        let findings = outline.steps.iter().map(|step| (step.id.clone(), finding(step))).collect();
+        pending(&outline, &findings, observed).map(|_| ())
+    };
+    assert_eq!(joins(&observed, &world.spec), Ok(()));
+
+    let healthy = observed.clone();
+    each_view(&mut observed, |etcd| member_mut(etcd, "cp-2").healthy = false);
+    let blocked = joins(&observed, &world.spec);
+    assert!(matches!(blocked, Err(Blocked::UnhealthyVoter { member, .. }) if member == "cp-2"));
+
+    observed = healthy.clone();
+    let peer_urls = vec!["https://10.9.9.9:2380".to_owned()];
+    let name = "cp-9".to_owned();
+    let stranger = EtcdMember { id: 9, name, peer_urls, learner: false, healthy: true };
+    each_view(&mut observed, |etcd| etcd.members.push(stranger.clone()));
+    let blocked = joins(&observed, &world.spec);
+    assert!(matches!(blocked, Err(Blocked::UnknownMember { id: 9, .. })));
+
+    observed = healthy;
+    each_view(&mut observed, |etcd| etcd.leader = None);
+    assert_eq!(joins(&observed, &world.spec), Err(Blocked::NoLeader));
+}
+
+fn each_view(observed: &mut Observed, change: impl Fn(&mut EtcdFacts)) {
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        facts_mut(observed, node).etcd.as_mut().map(&change).unwrap();
+    }
+}
+
+fn member_mut<'a>(etcd: &'a mut EtcdFacts, name: &str) -> &'a mut EtcdMember {
+    etcd.members.iter_mut().find(|member| member.name == name).unwrap()
+}
+
+#[test]
+fn two_etcd_clusters_of_one_authority_are_told_apart() {
+    let (world, mut observed) = risen(3, 0);
+    facts_mut(&mut observed, "cp-3").etcd.as_mut().unwrap().cluster_id = 2;
+    let blocked = outline(&world.spec, &observed);
+    assert_eq!(blocked, Err(Blocked::SplitEtcd { node: name("cp-1"), other: name("cp-3") }));
+}
+
+#[test]
+fn a_running_control_plane_need_not_prove_its_size() {
+    let (world, mut observed) = risen(1, 0);
+    facts_mut(&mut observed, "cp-1").machine.cpus = 1;
+    assert!(outline(&world.spec, &observed).is_ok());
+}
+
+#[test]
+fn a_node_of_ipv6_is_known_by_its_peer_address() {
+    let (mut world, _) = risen(3, 0);
+    let address: IpAddr = "fd00::3".parse().unwrap();
+    let third = world.spec.nodes.iter_mut().find(|node| node.name == name("cp-3")).unwrap();
+    third.address = address;
+    let mut observed = seen(&mut world);
+    each_view(&mut observed, |etcd| {
+        let third = member_mut(etcd, "cp-3");
+        (third.name, third.learner) = (String::new(), true);
+        third.peer_urls = vec!["https://[fd00::3]:2380".to_owned()];
+    });
+    let outline = outline(&world.spec, &observed).unwrap();
+    let held = |step: &quorate::plan::Step| match step.id == id("cp-3", "etcd-member") {
+        true => Finding::Drifted(Vec::new()),
+        false => Finding::Satisfied,
+    };
+    let findings = outline.steps.iter().map(|step| (step.id.clone(), held(step))).collect();
+    let plan = pending(&outline, &findings, &observed).unwrap();
+    let steps: Vec<&NodeName> = plan.steps.iter().map(|left| &left.step.id.node).collect();
+    assert!(steps.contains(&&name("cp-3")), "{steps:?}");
+}
