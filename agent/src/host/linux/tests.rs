@@ -169,6 +169,8 @@ async fn a_unit_tells_its_lines_and_its_status_and_leaves_no_files() {
     assert_eq!(place.mode("/run/quorate/units"), 0o700);
 
     unit.command.args = vec!["4".to_owned()];
+    let missing = Unit { command: Command::new("no-such-program", &[]), files: Vec::new() };
+    assert!(place.host.run_unit(&missing, &progress).await.unwrap_err().program_missing());
     let error = place.host.run_unit(&unit, &progress).await.unwrap_err();
     let HostError::Failed { command, status: 4, output } = error else { panic!("{error:?}") };
     assert_eq!((command.as_str(), output.len()), ("kubeadm 4", 3));
