@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quorate_proto::Secret;
 use tokio::time;
 
 use super::{LinuxHost, command, files, output::Lines};
@@ -99,11 +100,18 @@ fn new_name(program: &str) -> String {
     format!("{PREFIX}{short}-{now:x}.service")
 }
 
+/// The unit's folder, as its program finds it.
+fn inside(name: &str) -> String {
+    format!("{FOLDER}/{name}")
+}
+
 /// Lays out the unit's folder.
 async fn prepare(host: &LinuxHost, name: &str, unit: &Unit) -> Result<PathBuf, HostError> {
     let folder = host.at(FOLDER).join(name);
-    let mut contents = unit.files.clone();
-    contents.extend(unit.command.stdin.clone().map(|stdin| ("stdin".to_owned(), stdin)));
+    let placed = |text: &Secret| Secret::new(text.expose().replace("{dir}", &inside(name)));
+    let files = unit.files.iter().map(|(path, text)| (path.clone(), placed(text)));
+    let stdin = unit.command.stdin.clone().map(|stdin| ("stdin".to_owned(), stdin));
+    let contents: Vec<(String, Secret)> = files.chain(stdin).collect();
     let into = folder.clone();
     files::blocking(format!("preparing the unit {name}"), move || {
         files::private_folder(&into)?;
@@ -124,7 +132,7 @@ async fn remove(folder: PathBuf) -> Result<(), HostError> {
 
 /// The command that starts the unit and returns once its program runs.
 fn systemd_run(name: &str, unit: &Unit) -> Command {
-    let folder = format!("{FOLDER}/{name}");
+    let folder = inside(name);
     let mut args = vec![
         "--quiet".to_owned(),
         format!("--unit={name}"),
