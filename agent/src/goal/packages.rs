@@ -26,8 +26,10 @@ impl Ensure for Installed<'_> {
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        repair(host, &self.0.packages, work).await?;
-        let states = states(host, &self.0.packages).await?;
+        let mut states = states(host, &self.0.packages).await?;
+        if repair(host, &states, work).await? {
+            states = self::states(host, &self.0.packages).await?;
+        }
         let lacking = |package: &&Package| {
             let state = states.get(&package.name).filter(|state| state.installed);
             state.is_none_or(|state| package.version.as_ref().is_some_and(|v| *v != state.version))
@@ -96,19 +98,29 @@ fn parse_states(listed: &str) -> BTreeMap<String, State> {
     listed.lines().filter_map(state).collect()
 }
 
-/// Finishes what an interrupted dpkg has begun; apt does nothing before that.
-async fn repair(host: &dyn Host, packages: &[Package], work: &Work<'_>) -> Result<(), HostError> {
+/// Finishes what an interrupted dpkg has begun; apt does nothing before that. Says whether it had to.
+async fn repair(
+    host: &dyn Host,
+    states: &BTreeMap<String, State>,
+    work: &Work<'_>,
+) -> Result<bool, HostError> {
     let journal = host.list("/var/lib/dpkg/updates").await?;
-    let states = states(host, packages).await?;
     if journal.is_empty() && states.values().all(|state| state.installed) {
-        return Ok(());
+        return Ok(false);
     }
     let activity = "dpkg --configure -a, after an interruption";
     work.progress.doing(ActivityKind::Packages, activity);
     let options = ["--force-confdef", "--force-confold", "--configure", "--pending"];
     let mut command = Command::new("dpkg", &options).within(DEADLINE);
     command.env = environment();
-    run(host, &Unit { command, files: Vec::new() }, work).await
+    match run(host, &Unit { command, files: Vec::new() }, work).await {
+        // What waits for a dependency that was never unpacked is left to apt.
+        Ok(()) | Err(HostError::Failed { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let command = apt_get(&["--fix-broken", "install"]);
+    run(host, &Unit { command, files: Vec::new() }, work).await?;
+    Ok(true)
 }
 
 /// An older version than the installed one is not quorate's to bring about.

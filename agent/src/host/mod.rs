@@ -149,7 +149,8 @@ const LINES_KEPT: usize = 200;
 pub struct Unit {
     pub command: Command,
     /// Files that exist for as long as the unit runs, mode 0600, in memory: secrets among them.
-    /// The path is relative to the unit's own folder; `{dir}` in an argument stands for the folder.
+    /// The path is relative to the unit's own folder; `{dir}` stands for the folder, in an argument
+    /// and in a file's text.
     pub files: Vec<(String, Secret)>,
 }
 

@@ -167,7 +167,7 @@ impl State {
             *arg = arg.replace("{dir}", UNIT_FOLDER);
         }
         for (name, content) in &unit.files {
-            self.put(&path(name), content.expose());
+            self.put(&path(name), &content.expose().replace("{dir}", UNIT_FOLDER));
         }
         let ended = self.run(&command);
         for (name, _) in &unit.files {

@@ -79,8 +79,8 @@ async fn collect(from: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> st
     }
 }
 
-/// The program's path, by `path` and not by the agent's own PATH.
-fn program(command: &Command, path: &str) -> std::path::PathBuf {
+/// The program's path, by `path` and not by the agent's own PATH; relative where there is none.
+pub(super) fn program(command: &Command, path: &str) -> std::path::PathBuf {
     let found = path
         .split(':')
         .map(|folder| std::path::Path::new(folder).join(&command.program))

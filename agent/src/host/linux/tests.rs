@@ -128,6 +128,7 @@ for arg; do
 done
 folder=$ROOT/run/quorate/units/$name
 ls -l "$folder" > $ROOT/listing
+cat "$folder/config.yaml" > $ROOT/config
 "$@" < "${input:-/dev/null}" >> "$folder/output" 2>&1
 echo $? > $ROOT/status
 rm -r "$folder"
@@ -154,7 +155,7 @@ async fn a_unit_tells_its_lines_and_its_status_and_leaves_no_files() {
     let progress = Progress::new(sender);
     let mut command = Command::new("kubeadm", &["0"]);
     command.stdin = Some(Secret::new("fed\n".to_owned()));
-    let files = vec![("config.yaml".to_owned(), Secret::new("token".to_owned()))];
+    let files = vec![("config.yaml".to_owned(), Secret::new("token in {dir}".to_owned()))];
     let mut unit = Unit { command, files };
     place.host.run_unit(&unit, &progress).await.unwrap();
     let mut lines = Vec::new();
@@ -165,10 +166,14 @@ async fn a_unit_tells_its_lines_and_its_status_and_leaves_no_files() {
     let listing = fs::read_to_string(place.root.path().join("listing")).unwrap();
     let modes: Vec<&str> = listing.lines().skip(1).filter_map(|line| line.get(..10)).collect();
     assert_eq!(modes, ["-rw-------"; 3], "{listing}");
+    let config = fs::read_to_string(place.root.path().join("config")).unwrap();
+    assert!(config.starts_with("token in /run/quorate/units/quorate-run-kubeadm-"), "{config}");
     assert_eq!(place.host.list("/run/quorate/units").await.unwrap(), [""; 0]);
     assert_eq!(place.mode("/run/quorate/units"), 0o700);
 
     unit.command.args = vec!["4".to_owned()];
+    let missing = Unit { command: Command::new("no-such-program", &[]), files: Vec::new() };
+    assert!(place.host.run_unit(&missing, &progress).await.unwrap_err().program_missing());
     let error = place.host.run_unit(&unit, &progress).await.unwrap_err();
     let HostError::Failed { command, status: 4, output } = error else { panic!("{error:?}") };
     assert_eq!((command.as_str(), output.len()), ("kubeadm 4", 3));

@@ -10,9 +10,10 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quorate_proto::Secret;
 use tokio::time;
 
-use super::{LinuxHost, files, output::Lines};
+use super::{LinuxHost, command, files, output::Lines};
 use crate::host::{Command, Host as _, HostError, LINES_KEPT, Unit};
 use crate::progress::Progress;
 
@@ -30,15 +31,23 @@ pub(super) async fn run(
     unit: &Unit,
     progress: &Progress,
 ) -> Result<(), HostError> {
+    let line = unit.command.line();
+    if !command::program(&unit.command, &host.path).is_absolute() {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Err(HostError::Io { attempt: format!("running {line}"), source });
+    }
     let name = new_name(&unit.command.program);
     let folder = prepare(host, &name, unit).await?;
     let lines = open(host, &name).await?;
-    let started = host.output_of(&systemd_run(&name, unit)).await;
+    let started = host.run(&systemd_run(&name, unit)).await.and_then(|ran| {
+        // The line is that of the unit's command: systemd-run's own would tell nobody anything.
+        ran.success(&unit.command)
+    });
     if let Err(error) = started {
         remove(folder).await?;
         return Err(error);
     }
-    watch(host, &name, &unit.command.line(), lines, progress).await
+    watch(host, &name, &line, lines, progress).await
 }
 
 /// Follows a unit that an earlier agent started, or that this one lost sight of.
@@ -91,11 +100,18 @@ fn new_name(program: &str) -> String {
     format!("{PREFIX}{short}-{now:x}.service")
 }
 
+/// The unit's folder, as its program finds it.
+fn inside(name: &str) -> String {
+    format!("{FOLDER}/{name}")
+}
+
 /// Lays out the unit's folder.
 async fn prepare(host: &LinuxHost, name: &str, unit: &Unit) -> Result<PathBuf, HostError> {
     let folder = host.at(FOLDER).join(name);
-    let mut contents = unit.files.clone();
-    contents.extend(unit.command.stdin.clone().map(|stdin| ("stdin".to_owned(), stdin)));
+    let placed = |text: &Secret| Secret::new(text.expose().replace("{dir}", &inside(name)));
+    let files = unit.files.iter().map(|(path, text)| (path.clone(), placed(text)));
+    let stdin = unit.command.stdin.clone().map(|stdin| ("stdin".to_owned(), stdin));
+    let contents: Vec<(String, Secret)> = files.chain(stdin).collect();
     let into = folder.clone();
     files::blocking(format!("preparing the unit {name}"), move || {
         files::private_folder(&into)?;
@@ -116,7 +132,7 @@ async fn remove(folder: PathBuf) -> Result<(), HostError> {
 
 /// The command that starts the unit and returns once its program runs.
 fn systemd_run(name: &str, unit: &Unit) -> Command {
-    let folder = format!("{FOLDER}/{name}");
+    let folder = inside(name);
     let mut args = vec![
         "--quiet".to_owned(),
         format!("--unit={name}"),
@@ -172,12 +188,7 @@ async fn watch(
             time::sleep(LOOK_EVERY).await;
         }
     }
-    let end = loop {
-        match state(host, name).await? {
-            State::Running => time::sleep(LOOK_EVERY).await,
-            State::Ended(end) => break end,
-        }
-    };
+    let end = end_of(host, name).await?;
     if end != End::Succeeded {
         forget(host, name).await?;
     }
@@ -188,6 +199,23 @@ async fn watch(
         End::TimedOut { deadline } => Err(HostError::Deadline { command, deadline, output }),
     }
 }
+
+/// Asks systemd until the unit has ended. A systemd that is being upgraded does not answer at once.
+async fn end_of(host: &LinuxHost, name: &str) -> Result<End, HostError> {
+    let mut silences = 0;
+    loop {
+        match state(host, name).await {
+            Ok(State::Ended(end)) => return Ok(end),
+            Ok(State::Running) => {}
+            Err(error) if silences == SILENCES_BORNE => return Err(error),
+            Err(_) => silences += 1,
+        }
+        time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// At least ten seconds of them; a systemd that is upgraded is back after one.
+const SILENCES_BORNE: u32 = 1000;
 
 /// Where a unit is, as systemd tells.
 #[derive(Debug, PartialEq, Eq)]
