@@ -2,4 +2,5 @@
 
 pub mod goal;
 pub mod host;
+pub mod kubeadm;
 pub mod progress;

@@ -1,5 +1,10 @@
 //! The machine, as goals may touch it. `linux` is the only code that does; `fake` is for tests.
 
+mod api;
+mod dns;
+mod etcd;
+mod tls;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -87,7 +92,8 @@ pub struct Output {
 pub struct Unit {
     pub command: Command,
     /// Files that exist for as long as the unit runs, mode 0600, in memory: secrets among them.
-    /// The path is relative to the unit's own folder; `{dir}` in an argument stands for the folder.
+    /// The path is relative to the unit's own folder; `{dir}` stands for the folder, in an argument
+    /// and in a file's text.
     pub files: Vec<(String, Secret)>,
 }
 
@@ -110,7 +116,7 @@ pub enum ApiMethod {
 /// Which API server to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiServer {
-    /// The one that the node's own kubeconfig names.
+    /// The one that runs on this node.
     Own,
     /// One address and port, such as the endpoint's. The certificate must be of this cluster.
     At(String),
