@@ -1,5 +1,6 @@
 //! The agent: checks and applies goals on the node that it runs on.
 
+pub mod facts;
 pub mod goal;
 pub mod host;
 pub mod kubeadm;

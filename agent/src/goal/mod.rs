@@ -1,5 +1,9 @@
 //! What it takes to check a goal and to make it hold. One module for each goal or family.
 
+pub mod cluster;
+mod kubeadm;
+mod wait;
+
 use async_trait::async_trait;
 use quorate_proto::{Finding, JoinMaterial};
 

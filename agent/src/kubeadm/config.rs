@@ -4,6 +4,8 @@
 //! kubeadm 1.33 to 1.36 all read `kubeadm.k8s.io/v1beta4`; no feature gate is ever named, because a
 //! gate that a version no longer knows is an error there.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quorate_proto::goal::{Cluster, KubeNode};
@@ -111,6 +113,15 @@ pub fn cert_sans(cluster: &Cluster) -> Vec<String> {
     sans
 }
 
+/// The address of this number in the service network, as kubeadm counts: 1 is the API's own
+/// service, 10 the cluster's DNS.
+pub fn service_ip(cluster: &Cluster, number: u8) -> IpAddr {
+    match cluster.service_subnet.network() {
+        IpAddr::V4(base) => Ipv4Addr::from(u32::from(base).wrapping_add(number.into())).into(),
+        IpAddr::V6(base) => Ipv6Addr::from(u128::from(base).wrapping_add(number.into())).into(),
+    }
+}
+
 fn cluster_configuration(cluster: &Cluster) -> ClusterConfiguration {
     ClusterConfiguration {
         cluster_name: cluster.name.clone(),
@@ -195,7 +206,7 @@ pub fn lacks(found: &Value, wanted: &Value) -> Option<String> {
             let below = lacks(found.get(key).unwrap_or(&Value::Null), value)?;
             Some(if below.is_empty() { key.clone() } else { format!("{key}.{below}") })
         }),
-        _ if found == wanted || is_default(found, wanted) => None,
+        _ if found == wanted || is_default(found, wanted) || is_same_time(found, wanted) => None,
         _ => Some(String::new()),
     }
 }
@@ -211,6 +222,32 @@ fn is_default(found: &Value, wanted: &Value) -> bool {
         Value::Bool(true) => false,
     };
     zero && found.is_null()
+}
+
+/// Kubernetes writes every duration its own way: `5m` comes back as `5m0s`.
+fn is_same_time(found: &Value, wanted: &Value) -> bool {
+    let seconds = |value: &Value| duration(value.as_str()?);
+    let (found, wanted) = (seconds(found), seconds(wanted));
+    found.is_some() && found == wanted
+}
+
+/// Seconds of a duration of whole hours, minutes and seconds; `None` for anything else.
+fn duration(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut seconds = 0_u64;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_once(|c: char| !c.is_ascii_digit())?;
+        let unit = rest.chars().nth(number.len())?;
+        let scale = match unit {
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        seconds = seconds.checked_add(number.parse::<u64>().ok()?.checked_mul(scale)?)?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(seconds)
 }
 
 /// A map as a document of its own.

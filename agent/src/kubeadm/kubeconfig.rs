@@ -70,6 +70,11 @@ impl Kubeconfig {
             },
         })
     }
+
+    /// The PEM text of a `certificate-authority-data`.
+    pub fn authority(base64: &str) -> Option<String> {
+        pem("certificate-authority-data", base64).ok()
+    }
 }
 
 fn pem(what: &'static str, base64: &str) -> Result<String, KubeconfigError> {

@@ -55,6 +55,24 @@ fn what_a_document_lacks_is_named_by_its_path() {
     assert_eq!(lacks(&found, &json!({"c": false, "d": 0, "e": ""})), None, "zero is left out");
 }
 
+#[test]
+fn service_addresses_are_counted_as_kubeadm_counts() {
+    let mut cluster = sample::cluster();
+    assert_eq!(service_ip(&cluster, 1).to_string(), "10.96.0.1");
+    assert_eq!(service_ip(&cluster, 10).to_string(), "10.96.0.10");
+    cluster.service_subnet = "fd00:10::/112".parse().unwrap();
+    assert_eq!(service_ip(&cluster, 10).to_string(), "fd00:10::a");
+}
+
+#[test]
+fn durations_are_compared_by_their_length() {
+    assert_eq!(lacks(&json!("5m0s"), &json!("5m")), None);
+    assert_eq!(lacks(&json!("1h30m0s"), &json!("90m")), None);
+    assert!(lacks(&json!("5m0s"), &json!("6m")).is_some());
+    assert!(lacks(&json!("iptables"), &json!("nftables")).is_some());
+    assert!(lacks(&json!("5ms"), &json!("5m")).is_some());
+}
+
 /// The documents are judged by the kubeadm that `QUORATE_KUBEADM_BIN` names: run it with each minor.
 #[test]
 #[expect(clippy::print_stderr, reason = "says that it is skipped, and why")]
