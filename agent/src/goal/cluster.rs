@@ -12,13 +12,15 @@ mod node_ready;
 pub(in crate::goal) mod read;
 mod system_pods;
 
-use quorate_proto::Goal;
+use async_trait::async_trait;
+use quorate_proto::{Finding, Goal};
 
-use super::{Ensure, kubeadm};
+use super::{Ensure, Work, kubeadm};
+use crate::host::{Host, HostError};
 
-/// What checks and applies a goal of kubeadm's or of the cluster's; `None` for any other goal.
-pub fn of(goal: &Goal) -> Option<Box<dyn Ensure + '_>> {
-    Some(match goal {
+/// What checks and applies a goal of kubeadm's or of the cluster's.
+pub fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
+    match goal {
         Goal::Certificates(node) => Box::new(kubeadm::Certificates(node)),
         Goal::Kubeconfigs(node) => Box::new(kubeadm::Kubeconfigs(node)),
         Goal::KubeletStarted(node) => Box::new(kubeadm::KubeletStarted(node)),
@@ -49,6 +51,30 @@ pub fn of(goal: &Goal) -> Option<Box<dyn Ensure + '_>> {
         | Goal::ServiceRunning(_)
         | Goal::Images(_)
         | Goal::LoadBalancer(_)
-        | Goal::BackendsUp(_) => return None,
-    })
+        | Goal::BackendsUp(_) => Box::new(Elsewhere(goal)),
+    }
 }
+
+/// A goal of the machine's, which [`super`] knows and never passes on.
+struct Elsewhere<'a>(&'a Goal);
+
+impl Elsewhere<'_> {
+    fn refusal<T>(&self) -> Result<T, HostError> {
+        let kind = self.0.kind();
+        Err(HostError::Refused(format!("{kind} is no goal of the cluster: this is our bug")))
+    }
+}
+
+#[async_trait]
+impl Ensure for Elsewhere<'_> {
+    async fn check(&self, _: &dyn Host) -> Result<Finding, HostError> {
+        self.refusal()
+    }
+
+    async fn apply(&self, _: &dyn Host, _: &Work<'_>) -> Result<(), HostError> {
+        self.refusal()
+    }
+}
+
+#[cfg(test)]
+mod tests;

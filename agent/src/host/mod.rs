@@ -3,6 +3,8 @@
 mod api;
 mod dns;
 mod etcd;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 mod tls;
 
 use std::time::Duration;

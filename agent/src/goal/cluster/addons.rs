@@ -79,7 +79,7 @@ mod tests {
         let map = |yaml: &str| json!({"data": {"config.conf": yaml}});
         let as_specified = map("mode: nftables\nconntrack: {maxPerCore: 0, min: null}\n");
         assert_eq!(addons.drift(KUBE_PROXY_CONFIG, &as_specified), None);
-        let other = addons.drift(KUBE_PROXY_CONFIG, &map("mode: iptables\n"));
+        let other = addons.drift(KUBE_PROXY_CONFIG, &map("mode: iptables\nconntrack: {}\n"));
         assert_eq!(other.map(|drift| drift.what).as_deref(), Some("mode in ConfigMap kube-proxy"));
     }
 }

@@ -33,9 +33,12 @@ impl Ensure for KubeletStarted<'_> {
         if !identity && host.read(BOOTSTRAP_CONF).await?.is_none() {
             drifts.push(Drift::new("the kubelet's identity", "none", "one, or a token to ask by"));
         }
-        let active = host.run(&Command::new("systemctl", &["is-active", "kubelet"])).await?;
-        if active.stdout.trim() != "active" {
-            drifts.push(Drift::new("the unit kubelet", active.stdout.trim(), "active"));
+        let show = Command::new("systemctl", &["show", "--property=ActiveState", "kubelet"]);
+        let shown = host.run(&show).await?.stdout;
+        let state = shown.lines().find_map(|line| line.strip_prefix("ActiveState="));
+        if state != Some("active") {
+            let found = state.unwrap_or("unknown to systemd");
+            drifts.push(Drift::new("the unit kubelet", found, "active"));
         }
         Ok(Finding::from_drifts(drifts))
     }

@@ -1,0 +1,253 @@
+//! A machine in memory, for tests. It has files, parameters of a kernel, and programs that are modelled
+//! as far as goals depend on them: a state each, and no expectations of who calls what.
+//!
+//! Every change is counted, and can be made the last one before the agent dies.
+
+pub mod cluster;
+pub mod systemd;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quorate_proto::{EtcdFacts, Machine};
+
+use self::cluster::Cluster;
+use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit};
+use crate::progress::Progress;
+
+/// A fake machine.
+#[derive(Debug)]
+pub struct FakeHost(Mutex<State>);
+
+/// What the machine holds; parts of it are modelled by the files beside this one.
+#[derive(Debug, Default)]
+pub struct State {
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub machine: Machine,
+    pub systemd: systemd::Systemd,
+    pub cluster: Cluster,
+    /// Milliseconds since the machine booted; only `pause` lets time pass.
+    pub uptime_ms: u64,
+    changes: Vec<String>,
+    dies_before_change: Option<usize>,
+}
+
+impl FakeHost {
+    /// A machine just installed: swap is on, no module is loaded, no package of ours is there.
+    pub fn bare() -> Self {
+        let mut state = State::default();
+        state.put("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 cp-1\n");
+        state.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+        Self(Mutex::new(state))
+    }
+
+    /// As bare, but with these packages installed and held, and their services as Debian starts them.
+    pub fn with_packages(names: &[&str]) -> Self {
+        let host = Self::bare();
+        for name in names {
+            host.state().systemd.installed(name);
+        }
+        host
+    }
+
+    /// The state itself, to arrange it or to look at it. Not to be held over an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many changes were made so far.
+    pub fn changes(&self) -> usize {
+        self.state().changes.len()
+    }
+
+    /// The changes so far, in words.
+    pub fn history(&self) -> Vec<String> {
+        self.state().history()
+    }
+
+    /// After so many further changes the next one fails, as do all after it: the agent is dead.
+    pub fn interrupt_after(&self, changes: usize) {
+        let mut state = self.state();
+        state.dies_before_change = Some(state.changes.len() + changes);
+    }
+
+    /// The agent lives again. Says whether it had died.
+    pub fn revive(&self) -> bool {
+        let mut state = self.state();
+        state.dies_before_change.take().is_some_and(|limit| limit == state.changes.len())
+    }
+}
+
+impl State {
+    /// Counts a change that is about to be made, or fails where the agent dies before it.
+    pub fn change(&mut self, what: impl Into<String>) -> Result<(), HostError> {
+        let what = what.into();
+        if self.dies_before_change.is_some_and(|limit| self.changes.len() >= limit) {
+            let source = io::Error::other("the agent died before it");
+            return Err(HostError::Io { attempt: what, source });
+        }
+        self.changes.push(what);
+        Ok(())
+    }
+
+    /// The changes so far, in words.
+    pub fn history(&self) -> Vec<String> {
+        self.changes.clone()
+    }
+
+    /// Puts a file there, uncounted.
+    pub fn put(&mut self, path: &str, content: &str) {
+        self.files.insert(path.to_owned(), content.as_bytes().to_vec());
+    }
+
+    /// A file as text; empty where there is none.
+    pub fn text(&self, path: &str) -> String {
+        let content = self.files.get(path).map(Vec::as_slice).unwrap_or_default();
+        String::from_utf8_lossy(content).into_owned()
+    }
+
+    /// Names of what lies in a folder.
+    fn list(&self, folder: &str) -> Vec<String> {
+        let prefix = format!("{}/", folder.trim_end_matches('/'));
+        let below = self.files.keys().filter_map(|path| path.strip_prefix(&prefix));
+        let mut names: Vec<String> =
+            below.filter_map(|rest| rest.split('/').next()).map(str::to_owned).collect();
+        names.dedup();
+        names
+    }
+
+    fn run(&mut self, command: &Command) -> Result<Output, HostError> {
+        let missing = || HostError::Io {
+            attempt: format!("running {}", command.line()),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
+        match command.program.as_str() {
+            "systemctl" => systemd::run(self, &args),
+            _ => cluster::run(self, command).unwrap_or_else(|| Err(missing())),
+        }
+    }
+}
+
+/// Where a unit finds its files.
+const UNIT_FOLDER: &str = "/run/quorate/units/fake";
+
+impl State {
+    /// Runs a program that finds the unit's files in its folder for as long as it runs.
+    fn run_unit(&mut self, unit: &Unit) -> Result<Output, HostError> {
+        let path = |name: &str| format!("{UNIT_FOLDER}/{name}");
+        let mut command = unit.command.clone();
+        for arg in &mut command.args {
+            *arg = arg.replace("{dir}", UNIT_FOLDER);
+        }
+        for (name, content) in &unit.files {
+            self.put(&path(name), content.expose());
+        }
+        let ended = self.run(&command);
+        for (name, _) in &unit.files {
+            self.files.remove(&path(name));
+        }
+        ended
+    }
+}
+
+/// What a program leaves that succeeded.
+pub(super) fn printed(stdout: impl Into<String>) -> Output {
+    Output { status: 0, stdout: stdout.into(), stderr: String::new() }
+}
+
+/// What a program leaves that failed.
+pub(super) fn complaint(status: i32, stderr: impl Into<String>) -> Output {
+    Output { status, stdout: String::new(), stderr: stderr.into() }
+}
+
+#[async_trait]
+impl Host for FakeHost {
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.state().files.get(path).cloned())
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<String>, HostError> {
+        Ok(self.state().list(folder))
+    }
+
+    async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), HostError> {
+        let mut state = self.state();
+        state.change(format!("writing {path}"))?;
+        state.files.insert(path.to_owned(), content.to_vec());
+        Ok(())
+    }
+
+    async fn set(&self, path: &str, value: &str) -> Result<(), HostError> {
+        let mut state = self.state();
+        let attempt = format!("setting {path} to {value:?}");
+        if !state.files.contains_key(path) {
+            return Err(HostError::Io { attempt, source: io::ErrorKind::NotFound.into() });
+        }
+        state.change(attempt)?;
+        state.files.insert(path.to_owned(), format!("{value}\n").into_bytes());
+        Ok(())
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), HostError> {
+        let mut state = self.state();
+        if state.files.contains_key(path) {
+            state.change(format!("removing {path}"))?;
+            state.files.remove(path);
+        }
+        Ok(())
+    }
+
+    async fn run(&self, command: &Command) -> Result<Output, HostError> {
+        self.state().run(command)
+    }
+
+    async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError> {
+        let output = self.state().run_unit(unit)?;
+        for line in output.stdout.lines().chain(output.stderr.lines()) {
+            progress.output(line);
+        }
+        if output.status == 0 {
+            return Ok(());
+        }
+        let lines = output.stderr.lines().map(str::to_owned).collect();
+        Err(HostError::Failed {
+            command: unit.command.line(),
+            status: output.status,
+            output: lines,
+        })
+    }
+
+    async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
+        cluster::api(&mut self.state(), request)
+    }
+
+    async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError> {
+        cluster::etcd(&mut self.state(), peers)
+    }
+
+    async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
+        cluster::resolve(&mut self.state(), name, server)
+    }
+
+    async fn ask_socket(&self, path: &str, line: &str) -> Result<String, HostError> {
+        Err(HostError::NotYet(format!("{path} {line} is not modelled")))
+    }
+
+    async fn machine(&self) -> Result<Machine, HostError> {
+        Ok(self.state().machine.clone())
+    }
+
+    async fn pause(&self, time: Duration) {
+        let mut state = self.state();
+        state.uptime_ms += u64::try_from(time.as_millis()).unwrap_or_default();
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        self.state().uptime_ms
+    }
+}
