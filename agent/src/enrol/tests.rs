@@ -1,13 +1,10 @@
 //! Enrolment of this node with a small coordinator of our own, over TLS on loopback.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use quorate_proto::EtcdFacts;
 use quorate_proto::trust::enrol::enrol_server::{Enrol, EnrolServer};
 use quorate_proto::trust::enrol::{ClaimReply, ClaimRequest};
 use quorate_proto::trust::{
@@ -19,8 +16,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response};
 
 use super::*;
-use crate::host::{ApiAnswer, ApiRequest, Command, Output, Unit};
-use crate::progress::Progress;
+use crate::host::fake::FakeHost;
 
 const FOLDER: &str = "/etc/quorate/identity";
 
@@ -86,86 +82,30 @@ impl Site {
         Self { roots, token, seen, address }
     }
 
-    async fn enrol(&self, host: &Disk, token: &JoinToken) -> Result<NodeIdentity, EnrolError> {
+    async fn enrol(&self, host: &FakeHost, token: &JoinToken) -> Result<NodeIdentity, EnrolError> {
         let coordinator = self.address.to_string();
         let enrolment = Enrolment { coordinator: &coordinator, token, folder: FOLDER };
         enrol(host, &enrolment).await
     }
 }
 
-/// A machine that is nothing but its files: enrolment may touch no more.
-#[derive(Default)]
-struct Disk(Mutex<BTreeMap<String, (Vec<u8>, u32)>>);
-
-impl Disk {
-    fn names(&self) -> Vec<String> {
-        let names = self.0.lock().unwrap();
-        names.keys().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
-    }
-}
-
-#[async_trait]
-impl Host for Disk {
-    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
-        Ok(self.0.lock().unwrap().get(path).map(|(content, _)| content.clone()))
-    }
-    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
-        self.0.lock().unwrap().insert(path.to_owned(), (content.to_vec(), mode));
-        Ok(())
-    }
-    async fn remove(&self, path: &str) -> Result<(), HostError> {
-        self.0.lock().unwrap().remove(path);
-        Ok(())
-    }
-    async fn machine(&self) -> Result<Machine, HostError> {
-        Ok(Machine::default())
-    }
-    async fn list(&self, _: &str) -> Result<Vec<String>, HostError> {
-        unreachable!()
-    }
-    async fn set(&self, _: &str, _: &str) -> Result<(), HostError> {
-        unreachable!()
-    }
-    async fn run(&self, _: &Command) -> Result<Output, HostError> {
-        unreachable!()
-    }
-    async fn run_unit(&self, _: &Unit, _: &Progress) -> Result<(), HostError> {
-        unreachable!()
-    }
-    async fn api(&self, _: &ApiRequest) -> Result<ApiAnswer, HostError> {
-        unreachable!()
-    }
-    async fn etcd(&self, _: &[String]) -> Result<EtcdFacts, HostError> {
-        unreachable!()
-    }
-    async fn resolve(&self, _: &str, _: SocketAddr) -> Result<usize, HostError> {
-        unreachable!()
-    }
-    async fn ask_socket(&self, _: &str, _: &str) -> Result<String, HostError> {
-        unreachable!()
-    }
-    async fn pause(&self, _: Duration) {}
-    fn uptime_ms(&self) -> u64 {
-        0
-    }
-}
-
 #[tokio::test]
 async fn a_node_enrols_and_finds_its_identity_again() {
-    let (site, disk) = (Site::start(0).await, Disk::default());
+    let (site, disk) = (Site::start(0).await, FakeHost::bare());
     assert_eq!(NodeIdentity::load(&disk, FOLDER).await.unwrap(), None);
     let identity = site.enrol(&disk, &site.token).await.unwrap();
     assert_eq!((identity.node.as_str(), identity.site), ("cp-1", site.roots.site()));
     assert_eq!(NodeIdentity::load(&disk, FOLDER).await.unwrap(), Some(identity));
-    assert_eq!(disk.names(), ["chain.pem", "key.pem", "nodes.pem", "operators.pem"]);
-    let files = disk.0.lock().unwrap();
-    assert!(files.values().all(|(_, mode)| *mode == 0o600));
-    assert!(files.values().all(|(content, _)| !String::from_utf8_lossy(content).contains("qrt1_")));
+    let names = ["chain.pem", "key.pem", "nodes.pem", "operators.pem"];
+    assert_eq!(disk.list(FOLDER).await.unwrap(), names);
+    let state = disk.state();
+    assert!(names.iter().all(|name| state.modes.get(&format!("{FOLDER}/{name}")) == Some(&0o600)));
+    assert!(state.files.keys().all(|path| !state.text(path).contains("qrt1_")));
 }
 
 #[tokio::test]
 async fn an_enrolled_node_does_not_enrol_again() {
-    let (site, disk) = (Site::start(0).await, Disk::default());
+    let (site, disk) = (Site::start(0).await, FakeHost::bare());
     site.enrol(&disk, &site.token).await.unwrap();
     let error = site.enrol(&disk, &site.token).await.unwrap_err();
     assert!(matches!(error, EnrolError::Enrolled { .. }), "{error}");
@@ -174,7 +114,7 @@ async fn an_enrolled_node_does_not_enrol_again() {
 
 #[tokio::test]
 async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
-    let (site, disk) = (Site::start(1).await, Disk::default());
+    let (site, disk) = (Site::start(1).await, FakeHost::bare());
     let error = site.enrol(&disk, &site.token).await.unwrap_err();
     assert!(matches!(error, EnrolError::Lost(_)), "{error}");
     assert_eq!(NodeIdentity::load(&disk, FOLDER).await.unwrap(), None);
@@ -185,7 +125,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
 
 #[tokio::test]
 async fn a_refusal_and_a_wrong_coordinator_leave_no_identity() {
-    let (site, other, disk) = (Site::start(0).await, Site::start(0).await, Disk::default());
+    let (site, other, disk) = (Site::start(0).await, Site::start(0).await, FakeHost::bare());
     let guessed = JoinToken::mint(site.token.pin()).unwrap();
     let error = site.enrol(&disk, &guessed).await.unwrap_err();
     assert!(matches!(error, EnrolError::Refused(_)), "{error}");
@@ -197,7 +137,7 @@ async fn a_refusal_and_a_wrong_coordinator_leave_no_identity() {
 
 #[tokio::test]
 async fn half_an_identity_is_told_and_anothers_key_does_not_serve() {
-    let (site, disk) = (Site::start(0).await, Disk::default());
+    let (site, disk) = (Site::start(0).await, FakeHost::bare());
     site.enrol(&disk, &site.token).await.unwrap();
     let key = path(FOLDER, "key.pem");
     let other = NodeKey::generate().unwrap().to_pem();
@@ -211,7 +151,7 @@ async fn half_an_identity_is_told_and_anothers_key_does_not_serve() {
 
 #[tokio::test]
 async fn a_token_with_a_typing_error_is_found_out_at_once() {
-    let disk = Disk::default();
+    let disk = FakeHost::bare();
     let error = read_token(&disk, "/token").await.unwrap_err();
     assert!(matches!(error, EnrolError::NoToken { .. }), "{error}");
     let token = JoinToken::mint(KeyDigest([1; 32])).unwrap();

@@ -9,6 +9,7 @@ mod hosts;
 mod image_names;
 mod images;
 mod kernel_modules;
+mod kubeadm;
 mod load_balancer;
 mod package_source;
 mod packages;
@@ -17,6 +18,7 @@ mod refusals;
 mod service_running;
 mod swap_off;
 mod sysctls;
+mod wait;
 
 use async_trait::async_trait;
 use quorate_proto::{Finding, Goal, JoinMaterial};

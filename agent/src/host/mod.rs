@@ -6,6 +6,7 @@ mod etcd;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod linux;
+mod tls;
 
 use std::time::Duration;
 
@@ -173,7 +174,7 @@ pub enum ApiMethod {
 /// Which API server to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiServer {
-    /// The one that the node's own kubeconfig names.
+    /// The one that runs on this node.
     Own,
     /// One address and port, such as the endpoint's. The certificate must be of this cluster.
     At(String),

@@ -31,6 +31,8 @@ pub struct FakeHost(Mutex<State>);
 #[derive(Debug, Default)]
 pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Of the files that were written through the host.
+    pub modes: BTreeMap<String, u32>,
     pub machine: Machine,
     pub apt: apt::Apt,
     pub systemd: systemd::Systemd,
@@ -197,9 +199,10 @@ impl Host for FakeHost {
         Ok(self.state().list(folder))
     }
 
-    async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), HostError> {
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
         let mut state = self.state();
         state.change(format!("writing {path}"))?;
+        state.modes.insert(path.to_owned(), mode);
         state.files.insert(path.to_owned(), content.to_vec());
         Ok(())
     }

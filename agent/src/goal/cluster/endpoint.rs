@@ -1,0 +1,39 @@
+//! The API answers through the cluster's endpoint, and it is this cluster that answers.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quorate_proto::goal::KubeNode;
+use quorate_proto::{Drift, Finding};
+
+use crate::goal::kubeadm::readiness;
+use crate::goal::{Ensure, Work, wait};
+use crate::host::{ApiServer, Host, HostError};
+
+/// A load balancer that checks every second has seen three successes by then, ten times over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct EndpointReady<'a>(pub &'a KubeNode);
+
+#[async_trait]
+impl Ensure for EndpointReady<'_> {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        let endpoint = self.0.cluster.endpoint.to_string();
+        let what = format!("the endpoint {endpoint}");
+        match readiness(host, ApiServer::At(endpoint), &what).await {
+            // Not ours to mend, yet a fact: the plan shows it, and the apply refuses.
+            Err(HostError::Refused(why)) => {
+                Ok(Finding::Drifted(vec![Drift::new(what, why, "this cluster")]))
+            }
+            finding => finding,
+        }
+    }
+
+    async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        let endpoint = self.0.cluster.endpoint.to_string();
+        let what = format!("the endpoint {endpoint} leads to an API server");
+        // No waiting makes another cluster this one.
+        readiness(host, ApiServer::At(endpoint), "the endpoint").await?;
+        wait::until(self, host, work, &what, PATIENCE).await
+    }
+}

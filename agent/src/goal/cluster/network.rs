@@ -1,0 +1,143 @@
+//! The pod network's manifest is applied, and its workloads are in the cluster.
+//!
+//! The cluster itself remembers which manifest was applied, by its digest: every control plane can
+//! tell, and a file on some node proves nothing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quorate_proto::goal::Manifest;
+use quorate_proto::{ActivityKind, Drift, Finding, Secret};
+use serde_json::{Value, json};
+
+use super::read::{self, Reply};
+use crate::goal::{Ensure, Work};
+use crate::host::{ApiServer, Command, Host, HostError, Unit};
+use crate::kubeadm::ADMIN_CONF;
+
+/// Remembers the manifest: its name, digest, and the namespaces of its workloads.
+pub(super) const RECORD: &str = "/api/v1/namespaces/kube-system/configmaps/quorate-network";
+
+/// A handful of objects; most of the time kubectl learns what the API serves.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+pub(super) struct Network<'a>(pub &'a Manifest);
+
+#[async_trait]
+impl Ensure for Network<'_> {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        let what = format!("the manifest of {}", self.0.name);
+        let wanted = self.0.sha256.as_str();
+        let record = match read::get(host, ApiServer::Own, RECORD).await? {
+            Reply::Found(record) => record,
+            Reply::Absent => {
+                return Ok(Finding::Drifted(vec![Drift::new(what, "not applied", wanted)]));
+            }
+            Reply::NoRights => return Ok(Finding::Drifted(vec![read::no_rights()])),
+        };
+        let found = read::text(&record, "/data/sha256");
+        if found != wanted {
+            return Ok(Finding::Drifted(vec![Drift::new(what, found, wanted)]));
+        }
+        let mut drifts = Vec::new();
+        for workload in workloads(&self.0.yaml) {
+            if !matches!(read::get(host, ApiServer::Own, &workload.path()).await?, Reply::Found(_))
+            {
+                drifts.push(Drift::new(workload.label(), "missing", "there"));
+            }
+        }
+        Ok(Finding::from_drifts(drifts))
+    }
+
+    async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        let name = &self.0.name;
+        work.progress.doing(ActivityKind::Own, format!("kubectl apply of {name}"));
+        apply(host, work, "manifest.yaml", self.0.yaml.clone()).await?;
+        let namespaces: BTreeSet<String> =
+            workloads(&self.0.yaml).into_iter().map(|workload| workload.namespace).collect();
+        let namespaces: Vec<String> = namespaces.into_iter().collect();
+        let record = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "quorate-network", "namespace": "kube-system"},
+            "data": {
+                "name": name, "sha256": self.0.sha256.as_str(), "namespaces": namespaces.join(","),
+            },
+        });
+        // Last, so that it never claims what was not applied.
+        apply(host, work, "record.yaml", record.to_string()).await
+    }
+}
+
+async fn apply(
+    host: &dyn Host,
+    work: &Work<'_>,
+    file: &str,
+    content: String,
+) -> Result<(), HostError> {
+    let path = format!("{{dir}}/{file}");
+    let args = [
+        "--kubeconfig",
+        ADMIN_CONF,
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=quorate",
+        "-f",
+        &path,
+    ];
+    let command = Command { deadline: DEADLINE, ..Command::new("kubectl", &args) };
+    let files = vec![(file.to_owned(), Secret::new(content))];
+    host.run_unit(&Unit { command, files }, work.progress).await
+}
+
+/// A set of pods of the manifest.
+#[derive(Debug, PartialEq, Eq)]
+struct Workload {
+    kind: &'static str,
+    namespace: String,
+    name: String,
+}
+
+impl Workload {
+    fn path(&self) -> String {
+        format!("/apis/apps/v1/namespaces/{}/{}/{}", self.namespace, self.kind, self.name)
+    }
+
+    fn label(&self) -> String {
+        format!("{}/{} in {}", self.kind, self.name, self.namespace)
+    }
+}
+
+fn workloads(yaml: &str) -> Vec<Workload> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_default();
+    documents
+        .iter()
+        .filter_map(|document| {
+            let kind = match read::text(document, "/kind") {
+                "DaemonSet" => "daemonsets",
+                "Deployment" => "deployments",
+                _ => return None,
+            };
+            let namespace = Some(read::text(document, "/metadata/namespace"));
+            let namespace =
+                namespace.filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+            let name = read::text(document, "/metadata/name").to_owned();
+            Some(Workload { kind, namespace: namespace.to_owned(), name })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workloads_of_a_manifest_are_found() {
+        let yaml = "kind: Namespace\nmetadata: {name: kube-flannel}\n---\nkind: DaemonSet\n\
+                    metadata: {name: kube-flannel-ds, namespace: kube-flannel}\n";
+        let found: Vec<String> = workloads(yaml).iter().map(Workload::path).collect();
+        assert_eq!(found, ["/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds"]);
+    }
+}

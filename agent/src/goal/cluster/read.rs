@@ -1,0 +1,85 @@
+//! Reading the Kubernetes API: what an answer means to a check.
+
+use std::net::SocketAddr;
+
+use quorate_proto::Drift;
+use quorate_proto::goal::KubeNode;
+use serde_json::Value;
+
+use crate::host::{ApiMethod, ApiRequest, ApiServer, Host, HostError};
+
+/// What the API says about one path.
+#[derive(Debug)]
+pub(in crate::goal) enum Reply {
+    Found(Value),
+    Absent,
+    /// The administrator is known and may do nothing yet: kubeadm binds its rights when it first
+    /// writes to the cluster, so that this is one more thing that an apply mends.
+    NoRights,
+}
+
+/// The API server of a control plane, at its own address.
+pub(in crate::goal) fn own(node: &KubeNode) -> ApiServer {
+    ApiServer::At(SocketAddr::new(node.address, node.cluster.api_port).to_string())
+}
+
+/// Reads one path. Silence, and an API server that is not in order, are errors: they say nothing
+/// about the goal.
+pub(in crate::goal) async fn get(
+    host: &dyn Host,
+    at: ApiServer,
+    path: &str,
+) -> Result<Reply, HostError> {
+    let answer =
+        host.api(&ApiRequest { method: ApiMethod::Get, path: path.to_owned(), at }).await?;
+    match answer.status {
+        200 => Ok(Reply::Found(answer.body)),
+        404 => Ok(Reply::Absent),
+        403 => Ok(Reply::NoRights),
+        status => Err(refusal("GET", path, status, &answer.body)),
+    }
+}
+
+/// Deletes what is at a path, if anything.
+pub(super) async fn delete(host: &dyn Host, at: ApiServer, path: &str) -> Result<(), HostError> {
+    let request = ApiRequest { method: ApiMethod::Delete, path: path.to_owned(), at };
+    let answer = host.api(&request).await?;
+    match answer.status {
+        200 | 202 | 404 => Ok(()),
+        status => Err(refusal("DELETE", path, status, &answer.body)),
+    }
+}
+
+/// The drift of an administrator without rights.
+pub(in crate::goal) fn no_rights() -> Drift {
+    Drift::new("the administrator's rights in the cluster", "not granted yet", "granted")
+}
+
+/// The items of a list.
+pub(super) fn items(list: &Value) -> &[Value] {
+    list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The text at a pointer, or nothing.
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The status of a condition, such as `Ready` of a Node or a Pod.
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array)?;
+    conditions.iter().find(|condition| text(condition, "/type") == kind)
+}
+
+/// A YAML document inside a ConfigMap.
+pub(super) fn embedded(config_map: &Value, key: &str) -> Value {
+    let yaml =
+        config_map.get("data").map(|data| text(data, &format!("/{key}"))).unwrap_or_default();
+    serde_saphyr::from_str(yaml).unwrap_or_default()
+}
+
+fn refusal(method: &str, path: &str, status: u16, body: &Value) -> HostError {
+    let message = text(body, "/message");
+    let source = format!("{method} {path} gave status {status} {message}");
+    HostError::Silent { service: "the Kubernetes API".to_owned(), source: source.into() }
+}

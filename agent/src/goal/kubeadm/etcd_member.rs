@@ -1,0 +1,204 @@
+//! This control plane's etcd member: started, a voter, well, and of the one cluster.
+//!
+//! The plan lets one member join at a time and has projected the membership. The agent looks once
+//! more, right before it changes anything: what the plan saw may be minutes old.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quorate_proto::goal::{Entry, KubeNode};
+use quorate_proto::{ActivityKind, Drift, EtcdFacts, EtcdMember as Member, Finding};
+
+use crate::goal::{Ensure, Work, wait};
+use crate::host::{Host, HostError};
+use crate::kubeadm::{ETCD_DATA, phase};
+
+const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+/// etcd starts in seconds; the kubelet may first have to pull its image.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// The membership before this one may still be settling; elections are over in seconds.
+const SETTLING: Duration = Duration::from_secs(60);
+
+pub(in crate::goal) struct EtcdMember<'a>(pub &'a KubeNode);
+
+#[async_trait]
+impl Ensure for EtcdMember<'_> {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        let what = format!("etcd member {}", self.0.node);
+        let wanted = "a started, healthy voter";
+        let found = if host.read(MANIFEST).await?.is_none() {
+            Some("no static pod".to_owned())
+        } else {
+            match host.etcd(&self.peers()).await {
+                Ok(facts) => self.shortcoming(&facts),
+                // The member is this node's own: that nobody answers is a fact about it.
+                Err(HostError::Silent { service, .. }) => {
+                    Some(format!("{service} does not answer"))
+                }
+                Err(other) => return Err(other),
+            }
+        };
+        let drift = found.map(|found| Drift::new(what, found, wanted));
+        Ok(Finding::from_drifts(drift.into_iter().collect()))
+    }
+
+    async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        match self.0.entry {
+            Entry::Founder => self.found(host, work).await?,
+            Entry::ControlPlane => self.join(host, work).await?,
+            Entry::Worker => {
+                return Err(HostError::Refused("a worker has no etcd member".to_owned()));
+            }
+        }
+        let what = format!("the etcd member {} is a healthy voter", self.0.node);
+        wait::until(self, host, work, &what, PATIENCE).await
+    }
+}
+
+impl EtcdMember<'_> {
+    async fn found(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        let node = &self.0.node;
+        if host.read(MANIFEST).await?.is_some() {
+            return Ok(());
+        }
+        if !host.list(ETCD_DATA).await?.is_empty() {
+            return Err(HostError::Refused(format!(
+                "{node} holds etcd's data in {ETCD_DATA} and no static pod that serves it: if the \
+                 data is this cluster's, put /etc/kubernetes/manifests/etcd.yaml back; if it is \
+                 of no use, move it away, then run `quorate apply` again"
+            )));
+        }
+        match host.etcd(&self.peers()).await {
+            Ok(facts) => {
+                return Err(HostError::Refused(format!(
+                    "etcd answers already, with {} members: {node} must not found another. Look \
+                     at the control planes with `quorate status`, and run `quorate plan` again",
+                    facts.members.len()
+                )));
+            }
+            Err(HostError::Silent { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        phase::init(host, work, self.0, "etcd local").await
+    }
+
+    async fn join(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        let node = &self.0.node;
+        work.progress.doing(ActivityKind::Wait, format!("waiting until {node} may join etcd"));
+        let begun_ms = host.uptime_ms();
+        loop {
+            let why = match self.next(host).await? {
+                Next::Wait => return Ok(()),
+                Next::Join => return phase::join(host, work, self.0, "etcd-join").await,
+                Next::Refuse(why) => return Err(HostError::Refused(format!("{node} {why}"))),
+                Next::NotYet(why) => why,
+            };
+            if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= SETTLING.as_millis() {
+                return Err(HostError::NotYet(format!("{node} cannot join etcd: {why}")));
+            }
+            host.pause(Duration::from_millis(250)).await;
+        }
+    }
+
+    async fn next(&self, host: &dyn Host) -> Result<Next, HostError> {
+        let facts = match host.etcd(&self.peers()).await {
+            Ok(facts) => facts,
+            Err(HostError::Silent { service, .. }) => {
+                return Ok(Next::NotYet(format!("{service} does not answer")));
+            }
+            Err(other) => return Err(other),
+        };
+        let has_pod = host.read(MANIFEST).await?.is_some();
+        let has_data = !host.list(ETCD_DATA).await?.is_empty();
+        Ok(next(&facts, self.own(&facts), has_pod, has_data))
+    }
+
+    /// What this node's member lacks; `None` if nothing.
+    fn shortcoming(&self, facts: &EtcdFacts) -> Option<String> {
+        let Some(own) = self.own(facts) else { return Some("not a member".to_owned()) };
+        if own.name != self.0.node.as_str() {
+            return Some("not started yet".to_owned());
+        }
+        if own.learner {
+            return Some("a learner".to_owned());
+        }
+        if facts.leader.is_none() {
+            return Some("without a leader".to_owned());
+        }
+        // How the others are is another goal's affair: this member does not get well by theirs.
+        (!own.healthy).then(|| "not healthy".to_owned())
+    }
+
+    fn own<'f>(&self, facts: &'f EtcdFacts) -> Option<&'f Member> {
+        let url = format!("https://{}", SocketAddr::new(self.0.address, 2380));
+        facts.members.iter().find(|member| member.peer_urls.contains(&url))
+    }
+
+    /// Where the other control planes' members listen.
+    fn peers(&self) -> Vec<String> {
+        let others = self.0.cluster.control_planes.iter().filter(|peer| peer.node != self.0.node);
+        others.map(|peer| format!("https://{}", SocketAddr::new(peer.address, 2379))).collect()
+    }
+}
+
+/// What a further control plane does next about its member.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// It is on its way: nothing to change.
+    Wait,
+    /// `etcd-join`, which adds the member unless its peer URL is known, and promotes it.
+    Join,
+    NotYet(String),
+    Refuse(String),
+}
+
+fn next(facts: &EtcdFacts, own: Option<&Member>, has_pod: bool, has_data: bool) -> Next {
+    let foreign = |member: &&Member| own.is_none_or(|own| own.id != member.id);
+    let unsettled = |member: &&Member| member.learner || member.name.is_empty();
+    if let Some(own) = own.filter(|own| !own.learner && !own.name.is_empty()) {
+        return match (has_pod, has_data) {
+            (true, _) => Next::Wait,
+            // The member's data outranks the flags for a first start: it comes back as it was.
+            (false, true) => Next::Join,
+            (false, false) => Next::Refuse(format!(
+                "is the etcd member {} by the others' word, yet has lost its data: remove the \
+                 member on another control plane with `etcdctl member remove {:x}`, then run \
+                 `quorate apply` again",
+                own.name, own.id
+            )),
+        };
+    }
+    if own.is_none() && has_data {
+        return Next::Refuse(format!(
+            "holds etcd's data in {ETCD_DATA}, of a member that the cluster does not know: if it \
+             is of no use, move it away, then run `quorate apply` again"
+        ));
+    }
+    if facts.leader.is_none() {
+        return Next::NotYet("etcd has no leader".to_owned());
+    }
+    if let Some(other) = facts.members.iter().filter(foreign).find(unsettled) {
+        return Next::NotYet(format!("another member is still joining ({})", label(other)));
+    }
+    // The new member counts as a voter that is down, as it may stay one: what is left must still be
+    // a quorum. Only the first member has no choice.
+    let others = || facts.voters().filter(foreign);
+    let healthy = others().filter(|voter| voter.healthy).count();
+    if let Some(ill) = others().find(|voter| !voter.healthy) {
+        return Next::NotYet(format!("the member {} is not healthy", label(ill)));
+    }
+    let after = others().count() + 1;
+    if after > 2 && healthy < after / 2 + 1 {
+        return Next::NotYet(format!("{healthy} of {after} voters would be no quorum"));
+    }
+    Next::Join
+}
+
+fn label(member: &Member) -> &str {
+    let url = || member.peer_urls.first().map_or("without a name", String::as_str);
+    if member.name.is_empty() { url() } else { &member.name }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! Waiting for what others bring about: asks a goal's own check until it holds.
+
+use std::time::Duration;
+
+use quorate_proto::{ActivityKind, Finding};
+
+use super::{Ensure, Work};
+use crate::host::{Host, HostError};
+
+/// Short beside anything that Kubernetes does, long beside the check itself.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Waits until the goal holds, for at most `patience`; `what` is a person's word for it, such as
+/// "the API server of cp-1 is ready".
+pub(super) async fn until(
+    goal: &dyn Ensure,
+    host: &dyn Host,
+    work: &Work<'_>,
+    what: &str,
+    patience: Duration,
+) -> Result<(), HostError> {
+    work.progress.doing(ActivityKind::Wait, format!("waiting until {what}"));
+    let begun_ms = host.uptime_ms();
+    loop {
+        let found = match goal.check(host).await {
+            Ok(Finding::Satisfied) => return Ok(()),
+            Ok(Finding::Drifted(drifts)) => {
+                let each = drifts.iter().map(|drift| format!("{}: {}", drift.what, drift.found));
+                each.collect::<Vec<_>>().join("; ")
+            }
+            Ok(Finding::Unknown { why }) => why,
+            Err(refused @ HostError::Refused(_)) => return Err(refused),
+            Err(error) => error.to_string(),
+        };
+        if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= patience.as_millis() {
+            let seconds = patience.as_secs();
+            return Err(HostError::NotYet(format!(
+                "waited {seconds} s in vain until {what} ({found})"
+            )));
+        }
+        host.pause(POLL).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! The few reads of the Kubernetes API that checks need, as this node's administrator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::tls::{self, Authority};
+use super::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError};
+use crate::kubeadm::ADMIN_CONF;
+use crate::kubeadm::kubeconfig::{Kubeconfig, User};
+
+/// An API server that is up answers a read in milliseconds; one that is starting may take seconds.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// No answer that a check reads comes near it; a list of every pod of a large cluster might.
+const LARGEST_ANSWER: usize = 32 << 20;
+
+/// Where the kubeconfig is that names this node's own API server: kubeadm points admin.conf at the
+/// cluster's endpoint, and the controller manager's at the API server beside it.
+const OWN_SERVER_CONF: &str = "/etc/kubernetes/controller-manager.conf";
+
+/// Sends one request and reads the answer, over a connection of its own.
+pub(super) async fn ask(request: &ApiRequest) -> Result<ApiAnswer, HostError> {
+    let admin = kubeconfig(ADMIN_CONF).await?;
+    let server = match &request.at {
+        ApiServer::At(address) => address.clone(),
+        ApiServer::Own => server(&kubeconfig(OWN_SERVER_CONF).await?),
+    };
+    let attempt = talk(&server, &admin, request);
+    let late = |elapsed| tls::silent(&name(&server), elapsed);
+    tokio::time::timeout(DEADLINE, attempt).await.map_err(late)?
+}
+
+async fn talk(
+    server: &str,
+    admin: &Kubeconfig,
+    request: &ApiRequest,
+) -> Result<ApiAnswer, HostError> {
+    let service = name(server);
+    let stream = connect(server, admin).await?;
+    let silent = |error: hyper::Error| tls::silent(&service, error);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
+    let answer = exchange(&mut sender, server, request);
+    tokio::pin!(answer);
+    // The connection is driven here and ends with the answer: nothing is left running behind.
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = connection => {
+            ended.map_err(silent)?;
+            answer.await
+        }
+    }
+}
+
+async fn exchange(
+    sender: &mut http1::SendRequest<Empty<Bytes>>,
+    server: &str,
+    request: &ApiRequest,
+) -> Result<ApiAnswer, HostError> {
+    let service = name(server);
+    let method = match request.method {
+        ApiMethod::Get => http::Method::GET,
+        ApiMethod::Delete => http::Method::DELETE,
+    };
+    let http = http::Request::builder()
+        .method(method)
+        .uri(&request.path)
+        .header(http::header::HOST, server)
+        .header(http::header::ACCEPT, "application/json")
+        .body(Empty::new())
+        .map_err(|error| tls::silent(&service, error))?;
+    let answer = sender.send_request(http).await.map_err(|error| tls::silent(&service, error))?;
+    let status = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+    let body = body
+        .map_err(|error| HostError::Silent { service: service.clone(), source: error })?
+        .to_bytes();
+    let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
+    Ok(ApiAnswer { status, body: serde_json::from_slice(&body).unwrap_or_else(|_| text()) })
+}
+
+async fn connect(server: &str, admin: &Kubeconfig) -> Result<TlsStream<TcpStream>, HostError> {
+    let User::Embedded { certificate_pem, key_pem } = &admin.user else {
+        return Err(HostError::Refused(format!(
+            "{ADMIN_CONF} has no client certificate in it: have kubeadm write it anew with \
+             `kubeadm init phase kubeconfig admin`"
+        )));
+    };
+    let authority = Authority {
+        ca_pem: admin.ca_pem.as_bytes(),
+        certificate_pem: certificate_pem.as_bytes(),
+        key_pem: key_pem.expose().as_bytes(),
+    };
+    let config = Arc::new(tls::client_config(&authority)?);
+    tls::connect(server, config, &name(server)).await
+}
+
+async fn kubeconfig(path: &str) -> Result<Kubeconfig, HostError> {
+    let content = tls::file(path).await?;
+    Kubeconfig::parse(&content).map_err(|error| {
+        HostError::Refused(format!("{path} cannot be used: {error}; restore it or remove it"))
+    })
+}
+
+fn server(config: &Kubeconfig) -> String {
+    config.server.trim_start_matches("https://").trim_end_matches('/').to_owned()
+}
+
+fn name(server: &str) -> String {
+    format!("the Kubernetes API at {server}")
+}

@@ -1,0 +1,367 @@
+//! The phases of kubeadm, as far as goals look at what they leave.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use quorate_proto::EtcdMember;
+use serde_json::{Value, json};
+
+use super::certificates::{self, Pair};
+use super::{failure, put, write};
+use crate::host::fake::{State, printed};
+use crate::host::{HostError, Output};
+use crate::kubeadm::{BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_PEM, MANIFESTS};
+
+const PKI: &str = "/etc/kubernetes/pki";
+const SYSTEM: &str = "/api/v1/namespaces/kube-system";
+const MARK: &str = "node-role.kubernetes.io/control-plane";
+
+/// What a phase reads of its configuration.
+struct Asked {
+    joins: bool,
+    node: String,
+    address: String,
+    token: String,
+    cluster: Value,
+    documents: Vec<Value>,
+}
+
+pub(super) fn run(state: &mut State, args: &[&str]) -> Result<Output, HostError> {
+    let words: Vec<&str> =
+        args.iter().copied().take_while(|word| !word.starts_with("--")).collect();
+    let file = args.iter().skip_while(|word| **word != "--config").nth(1).copied();
+    let asked = asked(state, file.unwrap_or_default());
+    if asked.joins && !is_admitted(state, &asked) {
+        return Ok(failure("couldn't validate the identity of the API Server: Unauthorized"));
+    }
+    match *words.as_slice() {
+        ["init" | "join", "phase", "preflight"] => {}
+        ["init", "phase", "certs", "all"] | ["join", "phase", _, "certs"] => {
+            authorities(state)?;
+            leaves(state, &asked)?;
+        }
+        ["join", "phase", _, "download-certs"] => download(state)?,
+        ["init", "phase", "kubeconfig", "all"] | ["join", "phase", _, "kubeconfig"] => {
+            kubeconfigs(state, &asked)?;
+        }
+        ["init" | "join", "phase", "kubelet-start"] => kubelet_start(state, &asked)?,
+        ["init", "phase", "etcd", "local"] | ["join", "phase", "etcd-join"] => etcd(state, &asked)?,
+        ["init", "phase", "control-plane", "all"] | ["join", "phase", _, "control-plane"] => {
+            control_plane(state, &asked)?;
+        }
+        ["init", "phase", "kubelet-finalize", "all"] => {
+            write(state, KUBELET_CONF, rotating(state, &asked))?;
+        }
+        ["join", "phase", "kubelet-wait-bootstrap"] => wait_bootstrap(state, &asked)?,
+        ["init", "phase", "mark-control-plane"] | ["join", "phase", _, "mark-control-plane"] => {
+            let taint = json!({"key": MARK, "effect": "NoSchedule"});
+            let node = json!({"metadata": {"name": asked.node, "labels": {MARK: ""}},
+                "spec": {"taints": [taint]}});
+            put(state, &format!("/api/v1/nodes/{}", asked.node), node)?;
+        }
+        ["init", "phase", "upload-config", "all"] => upload_config(state, &asked)?,
+        ["init", "phase", "bootstrap-token"] => bootstrap_token(state, &asked)?,
+        ["init", "phase", "upload-certs"] => upload_certs(state)?,
+        ["init", "phase", "addon", "all"] => addons(state, &asked)?,
+        _ => return Ok(failure(&format!("unknown command {words:?}"))),
+    }
+    Ok(printed(""))
+}
+
+fn asked(state: &State, file: &str) -> Asked {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&state.text(file)).unwrap_or_default();
+    let first = documents.first().cloned().unwrap_or_default();
+    let text =
+        |pointer| first.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let own = ["/localAPIEndpoint", "/controlPlane/localAPIEndpoint"];
+    let own = own.iter().find_map(|pointer| first.pointer(pointer)).cloned().unwrap_or_default();
+    let address =
+        own.get("advertiseAddress").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Asked {
+        joins: text("/kind") == "JoinConfiguration",
+        node: text("/nodeRegistration/name"),
+        address,
+        token: text("/discovery/tlsBootstrapToken") + &text("/bootstrapTokens/0/token"),
+        cluster: document(&documents, "ClusterConfiguration"),
+        documents,
+    }
+}
+
+fn document(documents: &[Value], kind: &str) -> Value {
+    let found = documents.iter().find(|document| document["kind"] == kind);
+    found.cloned().unwrap_or_default()
+}
+
+fn is_admitted(state: &State, asked: &Asked) -> bool {
+    let (id, _) = asked.token.split_once('.').unwrap_or_default();
+    let path = format!("{SYSTEM}/secrets/bootstrap-token-{id}");
+    state.cluster.shared().objects.contains_key(&path)
+}
+
+fn authorities(state: &mut State) -> Result<(), HostError> {
+    for (file, name) in
+        [("ca", "kubernetes"), ("front-proxy-ca", "front-proxy-ca"), ("etcd/ca", "etcd-ca")]
+    {
+        if !state.files.contains_key(&format!("{PKI}/{file}.key")) {
+            write_pair(state, &format!("{PKI}/{file}"), certificates::authority(name))?;
+        }
+    }
+    for file in ["sa.key", "sa.pub"] {
+        write(state, &format!("{PKI}/{file}"), "-----BEGIN KEY-----\n")?;
+    }
+    Ok(())
+}
+
+fn leaves(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    let own =
+        vec![asked.node.clone(), asked.address.clone(), "127.0.0.1".into(), "localhost".into()];
+    let mut api = own.clone();
+    api.extend(["kubernetes.default.svc.cluster.local", "10.96.0.1"].map(str::to_owned));
+    // A join takes these from the ConfigMap; here they are what the sample's founder wrote there.
+    let sans = asked.cluster.pointer("/apiServer/certSANs").and_then(Value::as_array);
+    let sans = sans.map(Vec::as_slice).unwrap_or_default().iter();
+    api.extend(sans.filter_map(Value::as_str).map(str::to_owned));
+    if asked.joins {
+        api.extend(["10.77.0.10", "k8s.example.org"].map(str::to_owned));
+    }
+    for (file, authority, sans) in [
+        ("apiserver", "ca", api),
+        ("apiserver-kubelet-client", "ca", Vec::new()),
+        ("front-proxy-client", "front-proxy-ca", Vec::new()),
+        ("etcd/server", "etcd/ca", own.clone()),
+        ("etcd/peer", "etcd/ca", own),
+        ("etcd/healthcheck-client", "etcd/ca", Vec::new()),
+        ("apiserver-etcd-client", "etcd/ca", Vec::new()),
+    ] {
+        if !state.files.contains_key(&format!("{PKI}/{file}.key")) {
+            let authority = pair(state, &format!("{PKI}/{authority}"));
+            let leaf = certificates::leaf(&authority, file, sans);
+            write_pair(state, &format!("{PKI}/{file}"), leaf)?;
+        }
+    }
+    Ok(())
+}
+
+fn pair(state: &State, path: &str) -> Pair {
+    Pair {
+        certificate: state.text(&format!("{path}.crt")),
+        key: state.text(&format!("{path}.key")),
+    }
+}
+
+fn write_pair(state: &mut State, path: &str, pair: Option<Pair>) -> Result<(), HostError> {
+    let pair = pair.unwrap_or(Pair { certificate: String::new(), key: String::new() });
+    write(state, &format!("{path}.crt"), pair.certificate)?;
+    write(state, &format!("{path}.key"), pair.key)
+}
+
+fn download(state: &mut State) -> Result<(), HostError> {
+    let sealed = state.cluster.shared().sealed.clone();
+    for (path, content) in sealed {
+        write(state, &path, content)?;
+    }
+    Ok(())
+}
+
+fn kubeconfigs(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    let endpoint = asked.cluster["controlPlaneEndpoint"].as_str().unwrap_or("10.77.0.10:6443");
+    let own = format!("{}:6443", asked.address);
+    let founders = [("super-admin", endpoint), ("kubelet", endpoint)];
+    let all = [("admin", endpoint), ("controller-manager", &own), ("scheduler", &own)];
+    let founders = founders.iter().filter(|_| !asked.joins);
+    for (name, server) in all.iter().chain(founders) {
+        let path = format!("/etc/kubernetes/{name}.conf");
+        if !state.files.contains_key(&path) {
+            let leaf = certificates::leaf(&pair(state, &format!("{PKI}/ca")), name, Vec::new());
+            let user = leaf.map(|leaf| {
+                json!({"client-certificate-data": STANDARD.encode(leaf.certificate),
+                    "client-key-data": STANDARD.encode(leaf.key)})
+            });
+            write(state, &path, kubeconfig(state, server, &user.unwrap_or_default()))?;
+        }
+    }
+    Ok(())
+}
+
+fn kubeconfig(state: &State, server: &str, user: &Value) -> String {
+    let ca = STANDARD.encode(state.text(CA));
+    let cluster = json!({"server": format!("https://{server}"), "certificate-authority-data": ca});
+    json!({
+        "clusters": [{"name": "kubernetes", "cluster": cluster}],
+        "users": [{"name": "user", "user": user}],
+        "contexts": [{"name": "c", "context": {"cluster": "kubernetes", "user": "user"}}],
+        "current-context": "c",
+    })
+    .to_string()
+}
+
+fn rotating(state: &State, asked: &Asked) -> String {
+    let user = json!({"client-certificate": KUBELET_PEM, "client-key": KUBELET_PEM});
+    kubeconfig(state, &format!("{}:6443", asked.address), &user)
+}
+
+fn kubelet_start(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    if asked.joins {
+        if !state.files.contains_key(CA) {
+            let ca = state.cluster.shared().sealed.get(CA).cloned().unwrap_or_default();
+            write(state, CA, ca)?;
+        }
+        let token = json!({"token": asked.token});
+        write(state, BOOTSTRAP_CONF, kubeconfig(state, "10.77.0.10:6443", &token))?;
+    }
+    write(state, "/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n")?;
+    let args = asked.documents.first().and_then(|first| first.pointer("/nodeRegistration"));
+    let args = args.and_then(|it| it["kubeletExtraArgs"].as_array()).cloned().unwrap_or_default();
+    let word = |arg: &Value| {
+        format!("--{}={}", arg["name"].as_str().unwrap_or(""), arg["value"].as_str().unwrap_or(""))
+    };
+    let words: Vec<String> = args.iter().map(word).collect();
+    let flags = format!("KUBELET_KUBEADM_ARGS=\"{}\"\n", words.join(" "));
+    write(state, "/var/lib/kubelet/kubeadm-flags.env", flags)?;
+    if !asked.joins {
+        identity(state, asked)?;
+    }
+    crate::host::fake::systemd::run(state, &["restart", "kubelet"]).map(drop)
+}
+
+/// The kubelet's own certificate, as it writes it or gets it signed.
+fn identity(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    if state.files.contains_key(KUBELET_PEM) {
+        return Ok(());
+    }
+    // A worker has no key of the authority; the controller manager signs by its own.
+    let key = state.cluster.shared().sealed.get(&format!("{PKI}/ca.key")).cloned();
+    let mut authority = pair(state, &format!("{PKI}/ca"));
+    if authority.key.is_empty() {
+        authority.key = String::from_utf8_lossy(&key.unwrap_or_default()).into_owned();
+    }
+    let name = format!("system:node:{}", asked.node);
+    let leaf = certificates::leaf(&authority, &name, Vec::new());
+    write(state, KUBELET_PEM, leaf.map(|leaf| leaf.certificate + &leaf.key).unwrap_or_default())
+}
+
+fn etcd(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    let cluster = state.cluster.clone();
+    let url = format!("https://{}:2380", asked.address);
+    let known = cluster.shared().members.iter().any(|member| member.peer_urls.contains(&url));
+    if asked.joins && !known {
+        state.change(format!("announcing the etcd member {url}"))?;
+        cluster.shared().members.push(member(asked, &url, true));
+    }
+    let pod = pod("etcd", "registry.k8s.io/etcd:3.6.6-0", &[]);
+    write(state, &format!("{MANIFESTS}/etcd.yaml"), pod)?;
+    // The kubelet starts the pod whether or not kubeadm lives on: its data is no change of kubeadm's.
+    state.put("/var/lib/etcd/member/wal/0.wal", "log");
+    let voter =
+        cluster.shared().members.iter().any(|it| it.peer_urls.contains(&url) && !it.learner);
+    if asked.joins && !voter {
+        state.change(format!("promoting the etcd member {url}"))?;
+    }
+    let mut shared = cluster.shared();
+    shared.members.retain(|member| !member.peer_urls.contains(&url));
+    shared.members.push(member(asked, &url, false));
+    Ok(())
+}
+
+fn member(asked: &Asked, url: &str, new: bool) -> EtcdMember {
+    let last = asked.address.rsplit('.').next().and_then(|last| last.parse().ok());
+    EtcdMember {
+        id: last.unwrap_or(0),
+        name: if new { String::new() } else { asked.node.clone() },
+        peer_urls: vec![url.to_owned()],
+        learner: new,
+        healthy: !new,
+    }
+}
+
+fn control_plane(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    let extra = [
+        format!("--advertise-address={}", asked.address),
+        "--secure-port=6443".to_owned(),
+        "--profiling=false".to_owned(),
+    ];
+    for component in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+        let image = format!("registry.k8s.io/{component}:v1.35.4");
+        let path = format!("{MANIFESTS}/{component}.yaml");
+        write(state, &path, pod(component, &image, &extra))?;
+    }
+    let endpoint = ["10.77.0.10:6443".to_owned(), format!("{}:6443", asked.address)];
+    state.cluster.shared().api_servers.extend(endpoint);
+    Ok(())
+}
+
+fn pod(name: &str, image: &str, extra: &[String]) -> String {
+    let command: Vec<&str> = [name].into_iter().chain(extra.iter().map(String::as_str)).collect();
+    json!({"kind": "Pod", "spec": {"containers": [{"image": image, "command": command}]}})
+        .to_string()
+}
+
+fn wait_bootstrap(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    identity(state, asked)?;
+    write(state, KUBELET_CONF, rotating(state, asked))?;
+    let path = format!("/api/v1/nodes/{}", asked.node);
+    let registered = state.cluster.shared().objects.contains_key(&path);
+    if !registered {
+        put(state, &path, json!({"metadata": {"name": asked.node}}))?;
+    }
+    if state.files.contains_key(BOOTSTRAP_CONF) {
+        state.change(format!("removing {BOOTSTRAP_CONF}"))?;
+        state.files.remove(BOOTSTRAP_CONF);
+    }
+    Ok(())
+}
+
+fn upload_config(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    let map = |key: &str, content: &Value| json!({"data": {key: content.to_string()}});
+    let kubeadm = map("ClusterConfiguration", &asked.cluster);
+    put(state, &format!("{SYSTEM}/configmaps/kubeadm-config"), kubeadm)?;
+    let kubelet = map("kubelet", &document(&asked.documents, "KubeletConfiguration"));
+    put(state, &format!("{SYSTEM}/configmaps/kubelet-config"), kubelet)
+}
+
+fn bootstrap_token(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    let (id, _) = asked.token.split_once('.').unwrap_or_default();
+    let secret = json!({"metadata": {"name": format!("bootstrap-token-{id}")}, "data": {
+        "description": STANDARD.encode("quorate"),
+        "expiration": STANDARD.encode("2999-01-01T00:00:00Z"),
+    }});
+    put(state, &format!("{SYSTEM}/secrets/bootstrap-token-{id}"), secret)?;
+    for name in [
+        "get-nodes",
+        "kubelet-bootstrap",
+        "node-autoapprove-bootstrap",
+        "node-autoapprove-certificate-rotation",
+    ] {
+        let name = format!("kubeadm:{name}");
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}");
+        put(state, &path, json!({"metadata": {"name": name}}))?;
+    }
+    let info = json!({"data": {"kubeconfig": kubeconfig(state, "10.77.0.10:6443", &Value::Null)}});
+    put(state, "/api/v1/namespaces/kube-public/configmaps/cluster-info", info)
+}
+
+fn upload_certs(state: &mut State) -> Result<(), HostError> {
+    let names = ["ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "etcd/ca.crt"];
+    for name in names.iter().chain(&["etcd/ca.key", "sa.key", "sa.pub"]) {
+        let path = format!("{PKI}/{name}");
+        let content = state.files.get(&path).cloned().unwrap_or_default();
+        state.cluster.shared().sealed.insert(path, content);
+    }
+    let secret = json!({"metadata": {"name": "kubeadm-certs"}});
+    put(state, &format!("{SYSTEM}/secrets/kubeadm-certs"), secret)
+}
+
+fn addons(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+    let apps = "/apis/apps/v1/namespaces/kube-system";
+    let proxy = document(&asked.documents, "KubeProxyConfiguration").to_string();
+    put(
+        state,
+        &format!("{SYSTEM}/configmaps/kube-proxy"),
+        json!({"data": {"config.conf": proxy}}),
+    )?;
+    let image = json!({"image": "registry.k8s.io/kube-proxy:v1.35.4"});
+    let set = json!({"metadata": {"name": "kube-proxy"},
+        "spec": {"template": {"spec": {"containers": [image]}}}});
+    put(state, &format!("{apps}/daemonsets/kube-proxy"), set)?;
+    let coredns = json!({"metadata": {"name": "coredns"}, "spec": {"replicas": 1}});
+    put(state, &format!("{apps}/deployments/coredns"), coredns)
+}

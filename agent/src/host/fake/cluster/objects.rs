@@ -1,0 +1,87 @@
+//! The objects of the fake cluster, as the API gives them, and `kubectl apply`.
+
+use serde_json::{Value, json};
+
+use super::{Shared, put};
+use crate::host::fake::{State, complaint, printed};
+use crate::host::{HostError, Output};
+
+const NODES: &str = "/api/v1/nodes";
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+const COMPONENTS: [&str; 4] =
+    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// One object, or a list where the path is a folder of objects.
+pub(super) fn get(shared: &Shared, path: &str) -> Option<Value> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if let Some(object) = shared.objects.get(path) {
+        return Some(with_status(shared, path, object.clone()));
+    }
+    let items: Vec<Value> = if path.ends_with("/pods") {
+        static_pods(shared)
+    } else if is_list(path) {
+        let prefix = format!("{path}/");
+        let below = shared.objects.iter().filter(|(key, _)| key.starts_with(&prefix));
+        let objects = below.map(|(key, object)| with_status(shared, key, object.clone()));
+        objects.filter(|object| !query.starts_with("labelSelector") || is_marked(object)).collect()
+    } else {
+        return None;
+    };
+    Some(json!({"items": items}))
+}
+
+/// `kubectl apply -f FILE`
+pub(super) fn apply(state: &mut State, args: &[&str]) -> Result<Output, HostError> {
+    let Some(file) = args.last().filter(|_| args.contains(&"apply")) else {
+        return Ok(complaint(1, "kubectl: only apply is modelled\n"));
+    };
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&state.text(file)).unwrap_or_default();
+    for document in documents {
+        let text = |pointer| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+        let path = match text("/kind") {
+            "DaemonSet" => format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}"),
+            "ConfigMap" => format!("/api/v1/namespaces/{namespace}/configmaps/{name}"),
+            kind => format!("/fake/{kind}/{namespace}/{name}"),
+        };
+        put(state, &path, document)?;
+    }
+    Ok(printed("serverside-applied\n"))
+}
+
+fn is_list(path: &str) -> bool {
+    let lists =
+        ["nodes", "secrets", "configmaps", "daemonsets", "deployments", "clusterrolebindings"];
+    path.rsplit('/').next().is_some_and(|last| lists.contains(&last))
+}
+
+fn is_marked(node: &Value) -> bool {
+    node.pointer("/metadata/labels").is_some_and(|labels| labels.get(CONTROL_PLANE).is_some())
+}
+
+/// What controllers and kubelets would have written by now.
+fn with_status(shared: &Shared, path: &str, mut object: Value) -> Value {
+    let networked =
+        |key: &String| key.contains("/daemonsets/") && !key.ends_with("/daemonsets/kube-proxy");
+    let ready = if shared.objects.keys().any(networked) { "True" } else { "False" };
+    let status = if path.starts_with(NODES) {
+        json!({"conditions": [{"type": "Ready", "status": ready, "message": "cni plugin"}]})
+    } else if path.contains("/daemonsets/") {
+        json!({"desiredNumberScheduled": 1, "numberReady": 1, "updatedNumberScheduled": 1})
+    } else if path.contains("/deployments/") {
+        json!({"readyReplicas": 1})
+    } else {
+        return object;
+    };
+    if let Value::Object(object) = &mut object {
+        object.insert("status".to_owned(), status);
+    }
+    object
+}
+
+fn static_pods(shared: &Shared) -> Vec<Value> {
+    let nodes = shared.objects.keys().filter_map(|path| path.strip_prefix("/api/v1/nodes/"));
+    let names = nodes.flat_map(|node| COMPONENTS.map(|component| format!("{component}-{node}")));
+    let status = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    names.map(|name| json!({"metadata": {"name": name}, "status": status})).collect()
+}

@@ -1,0 +1,26 @@
+//! kubeadm as the agent drives it: the configuration it reads, the phases it runs, the files it
+//! leaves, and what its failures mean. Which phase when is for the goals.
+
+pub mod config;
+pub mod failures;
+pub mod journal;
+pub mod kubeconfig;
+pub mod phase;
+pub mod pki;
+#[cfg(test)]
+pub(crate) mod sample;
+
+/// The cluster's certificate authority.
+pub const CA: &str = "/etc/kubernetes/pki/ca.crt";
+/// The cluster's administrator, by the cluster's endpoint.
+pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+/// The kubelet's own identity.
+pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+/// What the kubelet asks for its identity with; holds the bootstrap token.
+pub const BOOTSTRAP_CONF: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
+/// Where the kubelet looks for static pods.
+pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// etcd's data, once the member has started.
+pub const ETCD_DATA: &str = "/var/lib/etcd/member";
+/// The kubelet's client certificate and key, which it renews itself.
+pub const KUBELET_PEM: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";

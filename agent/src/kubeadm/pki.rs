@@ -1,0 +1,92 @@
+//! What a certificate file says: whose key it is, who signed it, for which names and until when.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use quorate_proto::{CaFacts, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::pem::Pem;
+
+/// The text is no certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a PEM certificate")]
+pub struct NotACertificate;
+
+/// What a leaf certificate must be.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Names and addresses that it must stand for.
+    pub sans: BTreeSet<String>,
+    /// The common name of its subject, where that matters.
+    pub common_name: Option<String>,
+    /// The node's clock, seconds since 1970.
+    pub now_s: i64,
+}
+
+/// A certificate authority, as other nodes can compare it.
+pub fn authority(pem: &str) -> Result<CaFacts, NotACertificate> {
+    let der = first(pem.as_bytes())?;
+    let spki = Sha256::of(parsed(&der)?.public_key().raw);
+    Ok(CaFacts { pem: pem.to_owned(), spki })
+}
+
+/// What is wrong with a certificate that `ca` must have signed; `None` if nothing.
+pub fn flaw(leaf: &[u8], ca: &[u8], wanted: &Wanted) -> Option<String> {
+    let (Ok(leaf), Ok(ca)) = (first(leaf), first(ca)) else {
+        return Some(NotACertificate.to_string());
+    };
+    let (Ok(leaf), Ok(ca)) = (parsed(&leaf), parsed(&ca)) else {
+        return Some(NotACertificate.to_string());
+    };
+    if leaf.issuer() != ca.subject() || leaf.verify_signature(Some(ca.public_key())).is_err() {
+        return Some("signed by another authority".to_owned());
+    }
+    let validity = leaf.validity();
+    if validity.not_after.timestamp() <= wanted.now_s {
+        return Some(format!("expired on {}", validity.not_after));
+    }
+    if validity.not_before.timestamp() > wanted.now_s {
+        return Some(format!("not valid before {}", validity.not_before));
+    }
+    let name = leaf.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    if wanted.common_name.is_some() && name != wanted.common_name.as_deref() {
+        return Some(format!("it is of {}", name.unwrap_or("nobody")));
+    }
+    let has = sans(&leaf);
+    let lacking: Vec<&str> = wanted.sans.difference(&has).map(String::as_str).collect();
+    (!lacking.is_empty()).then(|| format!("without {}", lacking.join(", ")))
+}
+
+fn first(pem: &[u8]) -> Result<Pem, NotACertificate> {
+    let certificates = Pem::iter_from_buffer(pem).filter_map(Result::ok);
+    certificates.into_iter().find(|pem| pem.label == "CERTIFICATE").ok_or(NotACertificate)
+}
+
+fn parsed(pem: &Pem) -> Result<X509Certificate<'_>, NotACertificate> {
+    pem.parse_x509().ok().ok_or(NotACertificate)
+}
+
+fn sans(leaf: &X509Certificate<'_>) -> BTreeSet<String> {
+    let extension = leaf.subject_alternative_name().ok().flatten();
+    let names = extension.map(|san| san.value.general_names.as_slice()).unwrap_or_default();
+    names
+        .iter()
+        .filter_map(|name| {
+            if let GeneralName::DNSName(name) = name {
+                Some((*name).to_owned())
+            } else if let GeneralName::IPAddress(bytes) = name {
+                address(bytes).map(|ip| ip.to_string())
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some(four.into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(Into::into)
+}
