@@ -26,6 +26,10 @@ pub trait Host: Send + Sync {
     /// Runs a long command as a transient systemd unit, which outlives the agent. Each line that
     /// it prints goes to `progress`. Any status other than zero is [`HostError::Failed`].
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError>;
+    /// Units of [`Self::run_unit`] that still run, also those that an earlier agent started.
+    async fn units_under_way(&self) -> Result<Vec<String>, HostError>;
+    /// Follows such a unit to its end, as [`Self::run_unit`] follows its own.
+    async fn follow_unit(&self, name: &str, progress: &Progress) -> Result<(), HostError>;
     /// Asks the Kubernetes API, as this node's own administrator.
     async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError>;
     /// Asks etcd for its members: at this node's own member, or where there is none, at `peers`
