@@ -30,6 +30,8 @@ pub trait Host: Send + Sync {
     async fn units_under_way(&self) -> Result<Vec<String>, HostError>;
     /// Follows such a unit to its end, as [`Self::run_unit`] follows its own.
     async fn follow_unit(&self, name: &str, progress: &Progress) -> Result<(), HostError>;
+    /// Stops such a unit; no error where it has ended.
+    async fn stop_unit(&self, name: &str) -> Result<(), HostError>;
     /// Asks the Kubernetes API, as this node's own administrator.
     async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError>;
     /// Asks etcd for its members: at this node's own member, or where there is none, at `peers`
