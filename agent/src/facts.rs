@@ -52,6 +52,6 @@ fn parse_ca(bytes: Vec<u8>) -> Option<CaFacts> {
 }
 
 async fn kubelet_version(host: &dyn Host) -> Option<KubernetesVersion> {
-    let output = host.run(&Command::new("kubelet", &["--version"])).await.ok()?;
+    let output = host.run_remembered(&Command::new("kubelet", &["--version"])).await.ok()?;
     output.stdout.trim().strip_prefix("Kubernetes ")?.parse().ok()
 }

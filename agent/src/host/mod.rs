@@ -23,6 +23,11 @@ pub trait Host: Send + Sync {
     async fn remove(&self, path: &str) -> Result<(), HostError>;
     /// Runs a short command to its end. A status other than zero is not an error here.
     async fn run(&self, command: &Command) -> Result<Output, HostError>;
+    /// Runs a question whose answer depends on the program alone, such as its version. The machine
+    /// keeps a successful answer in memory until the program's file changes.
+    async fn run_remembered(&self, command: &Command) -> Result<Output, HostError> {
+        self.run(command).await
+    }
     /// Runs a long command as a transient systemd unit, which outlives the agent. Each line that
     /// it prints goes to `progress`. Any status other than zero is [`HostError::Failed`].
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError>;
