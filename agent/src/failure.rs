@@ -2,21 +2,30 @@
 
 use std::error::Error;
 
-use quorate_proto::Failure;
+use quorate_proto::{ActivityKind, Failure};
 
-use crate::host::HostError;
+use crate::host::{Host, HostError};
+use crate::kubeadm::{failures, journal};
 
 /// Lines of output that go with a failure: a screenful beside the rest.
 const LINES: usize = 40;
 
-/// What an apply's error means to a person.
-pub fn of(error: &HostError) -> Failure {
-    Failure {
-        causes: chain(error),
-        output: last_lines(output(error)),
-        transient: matches!(error, HostError::NotYet(_)),
-        ..Failure::default()
-    }
+/// What an apply's error means to a person. `activity` is what was being done: the kubelet's words
+/// bear on what kubeadm does and on what Kubernetes is waited for.
+pub async fn of(host: &dyn Host, activity: Option<ActivityKind>, error: &HostError) -> Failure {
+    let (causes, output) = (chain(error), output(error));
+    let said = causes.iter().chain(output).map(String::as_str);
+    let (advice, journal) = match activity {
+        Some(ActivityKind::Kubeadm | ActivityKind::Wait) => {
+            (failures::advice(said), journal::journal(host, "kubelet").await)
+        }
+        Some(ActivityKind::Own | ActivityKind::Packages | ActivityKind::Images) | None => {
+            (None, Vec::new())
+        }
+    };
+    let output = last_lines(output);
+    let transient = matches!(error, HostError::NotYet(_));
+    Failure { causes, output, journal, advice, transient }
 }
 
 /// The failure of a goal whose code panicked.

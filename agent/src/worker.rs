@@ -140,7 +140,10 @@ impl Worker {
 
     /// A finding for each goal, in their order. Runs beside an operation too.
     pub async fn check(&self, goals: &[Goal]) -> Vec<Finding> {
-        let checks = goals.iter().map(|goal| self.check_one(goal).boxed());
+        let mut checks = Vec::new();
+        for goal in goals {
+            checks.push(self.check_one(goal).boxed());
+        }
         stream::iter(checks).buffered(CHECKS_AT_ONCE).collect().await
     }
 
@@ -265,7 +268,10 @@ impl Worker {
         }
         match outcome {
             Some(Ok(Ok(()))) => None,
-            Some(Ok(Err(error))) => Some(failure::of(&error)),
+            Some(Ok(Err(error))) => {
+                let activity = operation.activity().map(|activity| activity.kind);
+                Some(failure::of(&*self.host, activity, &error).await)
+            }
             Some(Err(panic)) => Some(failure::of_panic(&*panic)),
             None => {
                 self.stop_units().await;

@@ -67,6 +67,9 @@ impl Host for TestHost {
         self.put(path, content);
         Ok(())
     }
+    async fn sha256(&self, _path: &str) -> Result<Option<quorate_proto::Sha256>, HostError> {
+        Ok(None)
+    }
     async fn set(&self, _path: &str, _value: &str) -> Result<(), HostError> {
         Ok(())
     }
