@@ -1,23 +1,26 @@
 //! From an enrolled identity to a listening agent, and to its orderly end.
 
-use std::future::IntoFuture as _;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use quorate_proto::trust::{self, TrustError};
+use futures_util::Stream;
+use quorate_proto::trust::{self, Connection, TrustError};
+use quorate_proto::wire::node::node_server::NodeServer;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tonic::transport::Server;
 
 use crate::failure;
 use crate::goal;
 use crate::host::Host;
 use crate::identity::{NodeIdentity, NodeIdentityError};
-use crate::server;
+use crate::server::{self, NodeService};
 use crate::settings::Settings;
 use crate::worker::{OpenError, Worker};
 
@@ -44,9 +47,9 @@ pub enum ServeError {
     #[error("taking up what an earlier agent left")]
     Open(#[from] OpenError),
     #[error("listening at {0}: if another program has the port, change `listen` in the settings")]
-    Listen(SocketAddr, #[source] std::io::Error),
+    Listen(SocketAddr, #[source] io::Error),
     #[error("waiting for signals")]
-    Signal(#[source] std::io::Error),
+    Signal(#[source] io::Error),
     #[error("serving")]
     Transport(#[from] tonic::transport::Error),
 }
@@ -62,31 +65,44 @@ pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), Serve
         Worker::open(node.clone(), Arc::clone(&host), goal::of, &settings.state_folder).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
+    tracing::info!(%node, listen = %settings.listen, "takes orders");
+    let service = server::service(worker, site);
     let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
+    serve_until(stop, service, incoming, &*host).await
+}
 
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = Server::builder()
+async fn serve_until(
+    stop: impl Future<Output = ()>,
+    service: NodeServer<NodeService>,
+    incoming: impl Stream<Item = io::Result<Connection>>,
+    host: &dyn Host,
+) -> Result<(), ServeError> {
+    let (farewell, told) = oneshot::channel::<()>();
+    let told = async { told.await.unwrap_or_default() };
+    let server = Server::builder()
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_ANSWER))
-        .add_service(server::service(worker, site))
-        .serve_with_incoming_shutdown(incoming, async {
-            stopped.await.ok();
-        });
-    let mut serving = pin!(serving.into_future());
+        .add_service(service);
+    let mut serving = pin!(server.serve_with_incoming_shutdown(incoming, told));
     tell_systemd(&NotifyState::Ready);
-    tracing::info!(%node, listen = %settings.listen, "takes orders");
     tokio::select! {
         served = &mut serving => return Ok(served?),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = stop => {}
     }
     tell_systemd(&NotifyState::Stopping);
     tracing::info!("stops; what systemd runs for an operation goes on");
-    stop.send(()).ok();
+    farewell.send(()).ok();
     tokio::select! {
+        biased;
         served = &mut serving => Ok(served?),
         () = host.pause(FAREWELL) => Ok(()),
     }
@@ -98,3 +114,6 @@ fn tell_systemd(state: &NotifyState<'_>) {
         tracing::warn!("{}", failure::line(&error));
     }
 }
+
+#[cfg(test)]
+mod tests;

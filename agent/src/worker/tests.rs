@@ -135,10 +135,11 @@ impl Ensure for TestGoal<'_> {
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "applying");
         host.write("/begun", b"", 0o600).await?;
-        match self.0 {
-            Goal::SystemPodsReady => panic!("an invariant broke"),
-            Goal::SwapOff => {}
-            _ => return Err(HostError::NotYet("the package database is locked".to_owned())),
+        if *self.0 == Goal::SystemPodsReady {
+            panic!("an invariant broke");
+        }
+        if *self.0 != Goal::SwapOff {
+            return Err(HostError::NotYet("the package database is locked".to_owned()));
         }
         host.follow_unit("none", work.progress).await
     }
@@ -150,7 +151,7 @@ fn goals<'a>(goal: &'a Goal) -> Box<dyn Ensure + 'a> {
 
 async fn open(host: &Arc<TestHost>) -> Arc<Worker> {
     let node = NodeName::try_from("cp-1").unwrap();
-    Worker::open(node, Arc::clone(host) as Arc<dyn Host>, goals, "/state").await.unwrap()
+    Worker::open(node, host.clone(), goals, "/state").await.unwrap()
 }
 
 /// An agent's life, killed at its end: whatever it had spawned is gone.
@@ -335,6 +336,27 @@ fn an_operation_that_left_no_unit_ended_with_the_agent() {
 }
 
 #[tokio::test]
+async fn an_operation_that_failed_is_not_over_while_a_unit_of_it_runs() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    let begun = worker.ensure(order("1", term(1, "a"), Goal::SystemPodsReady)).await.unwrap();
+    host.units.lock().unwrap().push_back("quorate-1".to_owned());
+    let goes_on = Event::Output { line: "quorate-1 goes on".to_owned() };
+    let mut begun = pin!(begun.skip_while(|event| {
+        let before = *event != goes_on;
+        async move { before }
+    }));
+    assert!(begun.next().await.is_some());
+    let other = worker.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
+    assert!(matches!(refusal(other), Refusal::Busy { .. }));
+    host.gate.open();
+    let told: Vec<_> = begun.collect().await;
+    let (finding, failure) = ended(&told);
+    assert_eq!(*finding, Finding::Satisfied);
+    assert!(failure.unwrap().causes[0].contains("an invariant broke"));
+}
+
+#[tokio::test]
 async fn units_of_an_unknown_operation_keep_the_agent_from_starting() {
     let host = Arc::new(TestHost::default());
     host.units.lock().unwrap().push_back("quorate-1".to_owned());
@@ -376,7 +398,7 @@ async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
     let host = Arc::new(TestHost::default());
     host.put(LEDGER, b"{\"term\":");
     let node = NodeName::try_from("cp-1").unwrap();
-    let opened = Worker::open(node, Arc::clone(&host) as Arc<dyn Host>, goals, "/state").await;
+    let opened = Worker::open(node, host.clone(), goals, "/state").await;
     let Err(OpenError::Ledger(error)) = opened else { panic!("it was opened") };
     assert!(matches!(error, LedgerError::Damaged { .. }));
     assert!(error.to_string().contains("move the file away"), "{error}");
