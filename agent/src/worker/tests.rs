@@ -231,6 +231,7 @@ async fn the_same_operation_is_attached_to_and_another_is_refused() {
 async fn a_goal_that_holds_is_not_applied() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
+    host.gate.open();
     let told: Vec<_> = open(&host).await.ensure(first()).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     assert!(!host.has("/begun"));
