@@ -1,9 +1,17 @@
 //! The agent: checks and applies goals on the node that it runs on.
 
+pub mod cli;
 pub mod enrol;
 pub mod facts;
+pub mod failure;
 pub mod goal;
 pub mod host;
 pub mod identity;
 pub mod kubeadm;
+pub mod ledger;
+pub mod operation;
 pub mod progress;
+pub mod serve;
+pub mod server;
+pub mod settings;
+pub mod worker;

@@ -42,6 +42,13 @@ pub struct Order {
     pub material: Option<JoinMaterial>,
 }
 
+/// A wish that an operation ends: the typed form of `CancelRequest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancellation {
+    pub operation: OperationId,
+    pub term: Term,
+}
+
 fn to_json(value: &impl Serialize) -> String {
     // The types serialise to plain JSON: no map with keys other than strings, no failing impl.
     serde_json::to_string(value).unwrap_or_default()
@@ -173,6 +180,24 @@ impl TryFrom<node::EnsureRequest> for Order {
             goal: from_json("the goal", &request.goal_json)?,
             material,
         })
+    }
+}
+
+impl From<&Cancellation> for node::CancelRequest {
+    fn from(cancellation: &Cancellation) -> Self {
+        Self {
+            operation: cancellation.operation.0.clone(),
+            term: Some((&cancellation.term).into()),
+        }
+    }
+}
+
+impl TryFrom<node::CancelRequest> for Cancellation {
+    type Error = WireError;
+
+    fn try_from(request: node::CancelRequest) -> Result<Self, WireError> {
+        let term = request.term.ok_or(WireError::Missing("a term"))?.into();
+        Ok(Self { operation: OperationId(request.operation), term })
     }
 }
 

@@ -1,0 +1,119 @@
+//! From an enrolled identity to a listening agent, and to its orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::Stream;
+use quorate_proto::trust::{self, Connection, TrustError};
+use quorate_proto::wire::node::node_server::NodeServer;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tonic::transport::Server;
+
+use crate::failure;
+use crate::goal;
+use crate::host::Host;
+use crate::identity::{NodeIdentity, NodeIdentityError};
+use crate::server::{self, NodeService};
+use crate::settings::Settings;
+use crate::worker::{OpenError, Worker};
+
+/// Far above what one coordinator needs: a few views of one operation.
+const STREAMS: u32 = 64;
+/// A coordinator that vanished is noticed after both, so that its streams do not pile up.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
+/// After SIGTERM, for the streams that can still end by themselves.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Why the agent does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(
+        "this node is not enrolled ({folder} holds no identity): run `quorate node token NAME` at \
+         the coordinator, and `quorate-agent enrol --coordinator ADDRESS:7444` here"
+    )]
+    NotEnrolled { folder: String },
+    #[error("taking up this node's identity")]
+    Identity(#[from] NodeIdentityError),
+    #[error("preparing TLS with this node's certificate")]
+    Trust(#[from] TrustError),
+    #[error("taking up what an earlier agent left")]
+    Open(#[from] OpenError),
+    #[error("listening at {0}: if another program has the port, change `listen` in the settings")]
+    Listen(SocketAddr, #[source] io::Error),
+    #[error("waiting for signals")]
+    Signal(#[source] io::Error),
+    #[error("serving")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Takes orders until SIGTERM or SIGINT. What systemd runs for an operation goes on afterwards.
+pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), ServeError> {
+    let folder = &settings.identity_folder;
+    let identity = NodeIdentity::load(&*host, folder).await?;
+    let identity = identity.ok_or_else(|| ServeError::NotEnrolled { folder: folder.clone() })?;
+    let NodeIdentity { site, node, credentials, .. } = identity;
+    let config = trust::server_config(&credentials)?;
+    let worker =
+        Worker::open(node.clone(), Arc::clone(&host), goal::of, &settings.state_folder).await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
+    tracing::info!(%node, listen = %settings.listen, "takes orders");
+    let service = server::service(worker, site);
+    let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
+    serve_until(stop, service, incoming, &*host).await
+}
+
+async fn serve_until(
+    stop: impl Future<Output = ()>,
+    service: NodeServer<NodeService>,
+    incoming: impl Stream<Item = io::Result<Connection>>,
+    host: &dyn Host,
+) -> Result<(), ServeError> {
+    let (farewell, told) = oneshot::channel::<()>();
+    let told = async { told.await.unwrap_or_default() };
+    let server = Server::builder()
+        .max_concurrent_streams(STREAMS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_ANSWER))
+        .add_service(service);
+    let mut serving = pin!(server.serve_with_incoming_shutdown(incoming, told));
+    tell_systemd(&NotifyState::Ready);
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        () = stop => {}
+    }
+    tell_systemd(&NotifyState::Stopping);
+    tracing::info!("stops; what systemd runs for an operation goes on");
+    farewell.send(()).ok();
+    tokio::select! {
+        biased;
+        served = &mut serving => Ok(served?),
+        () = host.pause(FAREWELL) => Ok(()),
+    }
+}
+
+/// Does nothing where systemd did not start the agent.
+fn tell_systemd(state: &NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!("{}", failure::line(&error));
+    }
+}
+
+#[cfg(test)]
+mod tests;

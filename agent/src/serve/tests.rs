@@ -1,0 +1,73 @@
+use std::time::SystemTime;
+
+use futures_util::StreamExt as _;
+use quorate_proto::trust::{
+    Credentials, GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId,
+    node_channel,
+};
+use quorate_proto::wire::node::node_client::NodeClient;
+use quorate_proto::wire::{Order, node};
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, RunId, Term};
+
+use super::*;
+use crate::host::fake::FakeHost;
+
+fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
+    let key = NodeKey::generate().unwrap();
+    let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
+    let issued = roots.certify_node(node, &request, SystemTime::now()).unwrap();
+    let granted = GrantedIdentity {
+        chain: vec![issued.der],
+        operator_root: roots.operator_root().clone(),
+        node_root: roots.node_root().clone(),
+    };
+    Credentials {
+        chain_pem: granted.chain_pem(),
+        key_pem: key.to_pem(),
+        peer_roots_pem: granted.operator_root_pem(),
+    }
+}
+
+#[tokio::test]
+async fn an_operator_gives_orders_over_tls_and_the_agent_stops_when_told() {
+    let (site, name) = (SiteId::random(), NodeName::try_from("cp-1").unwrap());
+    let roots = Roots::create(site, SystemTime::now()).unwrap();
+    let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
+    let worker = Worker::open(name.clone(), Arc::clone(&host), goal::of, "/state").await.unwrap();
+    let config = trust::server_config(&node_credentials(&roots, &name)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let service = server::service(worker, site);
+    let serving = tokio::spawn(async move {
+        let stopped = async { stopped.await.unwrap() };
+        serve_until(stopped, service, incoming, &*host).await
+    });
+
+    let alice = OperatorName::try_from("alice").unwrap();
+    let credentials = roots.operator(&alice, SystemTime::now()).unwrap();
+    let credentials = Arc::new(ArcSwap::from_pointee(credentials));
+    let mut client = NodeClient::new(node_channel(address, &name, &site, credentials).unwrap());
+    let term = Term { number: 1, run: RunId("r".to_owned()) };
+    let operation = OperationId("1".to_owned());
+    let order = Order { operation, term: term.clone(), goal: Goal::SwapOff, material: None };
+    let events = client.ensure(node::EnsureRequest::from(&order)).await.unwrap().into_inner();
+    let last = events.fold(None, |_, event| async move { Some(event.unwrap()) }).await;
+    let ended = Event::Ended { finding: Finding::Satisfied, failure: None };
+    assert_eq!(Event::try_from(last.unwrap()).unwrap(), ended);
+    let facts = client.describe(node::DescribeRequest::default()).await.unwrap().into_inner();
+    assert_eq!(Facts::try_from(facts).unwrap().term, term);
+
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+    assert!(client.describe(node::DescribeRequest::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_enrolled_is_told_how() {
+    let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
+    let error = serve(&Settings::default(), host).await.unwrap_err();
+    assert!(matches!(error, ServeError::NotEnrolled { .. }));
+    assert!(error.to_string().contains("quorate-agent enrol --coordinator"), "{error}");
+}

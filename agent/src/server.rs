@@ -1,0 +1,119 @@
+//! Calls in, typed values out, refusals to statuses. Decides nothing but who may call.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use quorate_proto::trust::{Peer, SiteId, Who};
+use quorate_proto::wire::node::node_server::{Node, NodeServer};
+use quorate_proto::wire::{Cancellation, Order, WireError, node};
+use quorate_proto::{Event, Goal, Refusal, Term};
+use tonic::{Request, Response, Status};
+
+use crate::failure;
+use crate::host::HostError;
+use crate::worker::{NotTaken, Worker};
+
+/// Largest message, either way: a manifest of CRDs has 1 MiB.
+const MESSAGE: usize = 4 * 1024 * 1024;
+
+/// The service of this worker, for operators of this site.
+pub fn service(worker: Arc<Worker>, site: SiteId) -> NodeServer<NodeService> {
+    NodeServer::new(NodeService { worker, site })
+        .max_decoding_message_size(MESSAGE)
+        .max_encoding_message_size(MESSAGE)
+}
+
+/// The calls of node.proto.
+pub struct NodeService {
+    worker: Arc<Worker>,
+    site: SiteId,
+}
+
+impl NodeService {
+    /// TLS has let in operators of this site alone; each call asks again.
+    fn authorise<T>(&self, request: Request<T>) -> Result<T, Status> {
+        let peer = request.extensions().get::<Peer>();
+        let identity = peer.and_then(|peer| peer.identity.as_ref());
+        let identity = identity.ok_or_else(|| Status::unauthenticated(NO_CERTIFICATE))?;
+        if identity.site != self.site {
+            return Err(Status::permission_denied(OTHER_SITE));
+        }
+        match identity.who {
+            Who::Operator(_) => Ok(request.into_inner()),
+            Who::Node(_) | Who::Coordinator => Err(Status::permission_denied(NO_OPERATOR)),
+        }
+    }
+}
+
+const NO_CERTIFICATE: &str = "orders need an operator's certificate";
+const OTHER_SITE: &str = "this node is enrolled with another site; run quorate where its site is";
+const NO_OPERATOR: &str = "only an operator gives orders";
+
+#[tonic::async_trait]
+impl Node for NodeService {
+    type EnsureStream = BoxStream<'static, Result<node::Event, Status>>;
+
+    async fn describe(
+        &self,
+        request: Request<node::DescribeRequest>,
+    ) -> Result<Response<node::DescribeReply>, Status> {
+        let claim: Option<Term> = self.authorise(request)?.into();
+        if let Some(term) = claim {
+            self.worker.claim(&term).await.map_err(|error| not_taken(&error))?;
+        }
+        let facts = self.worker.describe().await.map_err(|error| host_status(&error))?;
+        Ok(Response::new((&facts).into()))
+    }
+
+    async fn check(
+        &self,
+        request: Request<node::CheckRequest>,
+    ) -> Result<Response<node::CheckReply>, Status> {
+        let goals: Vec<Goal> = self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
+        Ok(Response::new(self.worker.check(&goals).await.into()))
+    }
+
+    async fn ensure(
+        &self,
+        request: Request<node::EnsureRequest>,
+    ) -> Result<Response<Self::EnsureStream>, Status> {
+        let order: Order = self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
+        let events = self.worker.ensure(order).await.map_err(|e| not_taken(&e))?;
+        Ok(Response::new(to_wire(events).boxed()))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<node::CancelRequest>,
+    ) -> Result<Response<node::CancelReply>, Status> {
+        let Cancellation { operation, term } =
+            self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
+        self.worker.cancel(&operation, &term).await.map_err(|e| not_taken(&e))?;
+        Ok(Response::new(node::CancelReply {}))
+    }
+}
+
+fn to_wire(
+    events: impl Stream<Item = Event> + Send + 'static,
+) -> impl Stream<Item = Result<node::Event, Status>> + Send + 'static {
+    events.map(|event| Ok(event.into()))
+}
+
+fn invalid(error: &WireError) -> Status {
+    Status::from(&Refusal::Invalid(failure::line(error)))
+}
+
+fn not_taken(error: &NotTaken) -> Status {
+    match error {
+        NotTaken::Refused(refusal) => refusal.into(),
+        NotTaken::Ledger(error) => Status::internal(failure::line(error)),
+    }
+}
+
+fn host_status(error: &HostError) -> Status {
+    Status::internal(failure::line(error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+//! One operation at a time: starts it or attaches to it, and refuses older terms.
+//!
+//! How a goal is checked and applied is the goal's part; what is told of an operation, and to
+//! whom, is [`Operation`]'s. An operation goes on when nobody listens.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use quorate_proto::wire::Order;
+use quorate_proto::{
+    Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName, OperationId, Refusal, Term,
+};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::facts;
+use crate::failure;
+use crate::goal::{Ensure, Work};
+use crate::host::{Host, HostError};
+use crate::ledger::{Begun, Content, Ledger, LedgerError};
+use crate::operation::Operation;
+use crate::progress::Progress;
+
+/// A check that takes longer tells nothing worth waiting for: whom it asks does not answer.
+const CHECK_DEADLINE: Duration = Duration::from_secs(5);
+/// Checks side by side: enough that one silent API costs its deadline once, few enough for a node
+/// that is busy.
+const CHECKS_AT_ONCE: usize = 4;
+/// Between two tries to follow a unit, where systemd or the journal did not answer.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(2);
+
+/// What checks and applies a goal.
+pub type Goals = for<'a> fn(&'a Goal) -> Box<dyn Ensure + 'a>;
+
+/// Why the worker cannot begin its service.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("asking systemd what an earlier agent left running")]
+    Units(#[source] HostError),
+    /// Starting another operation beside them could break a cluster.
+    #[error(
+        "{} still runs, and the ledger does not know for which operation: wait for its end, or \
+         stop it with `systemctl stop`", .0.join(", ")
+    )]
+    Stray(Vec<String>),
+}
+
+/// Why an order was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What does the work of this node.
+pub struct Worker {
+    node: NodeName,
+    host: Arc<dyn Host>,
+    goals: Goals,
+    state: Mutex<State>,
+}
+
+struct State {
+    ledger: Ledger,
+    /// The operation under way, or the last one: its end is kept for whoever asks again.
+    latest: Option<Arc<Operation>>,
+}
+
+impl State {
+    fn under_way(&self) -> Option<&Arc<Operation>> {
+        self.latest.as_ref().filter(|operation| !operation.is_over())
+    }
+
+    /// A term counts from the moment it is seen, also with an order that is then refused as busy:
+    /// the older run must not go on beside the new one.
+    fn admit(&self, term: &Term) -> Result<Content, Refusal> {
+        let Content { term: newest, under_way } = self.ledger.content.clone();
+        if term.obeyed_after(&newest) {
+            Ok(Content { term: term.clone(), under_way })
+        } else {
+            Err(Refusal::Superseded { term: newest })
+        }
+    }
+}
+
+impl Worker {
+    /// Takes up the ledger of this folder, and follows what an earlier agent left running.
+    pub async fn open(
+        node: NodeName,
+        host: Arc<dyn Host>,
+        goals: Goals,
+        state_folder: &str,
+    ) -> Result<Arc<Self>, OpenError> {
+        let mut ledger = Ledger::load(&*host, state_folder).await?;
+        let units = host.units_under_way().await.map_err(OpenError::Units)?;
+        let content = ledger.content.clone();
+        let left = match (content.under_way, units.is_empty()) {
+            (None, true) => None,
+            (None, false) => return Err(OpenError::Stray(units)),
+            (Some(begun), true) => {
+                tracing::info!(operation = %begun.operation, goal = begun.goal.id(), "ended with the agent");
+                ledger.put(&*host, Content { term: content.term, under_way: None }).await?;
+                None
+            }
+            (Some(begun), false) => Some(Arc::new(Operation::new(begun))),
+        };
+        let state = Mutex::new(State { ledger, latest: left.clone() });
+        let worker = Arc::new(Self { node, host, goals, state });
+        if let Some(operation) = left {
+            tracing::info!(operation = %operation.begun.operation, "goes on");
+            tokio::spawn(Arc::clone(&worker).resume(operation));
+        }
+        Ok(worker)
+    }
+
+    /// From now on no order of an older term begins: who looks next sees all that can still happen.
+    pub async fn claim(&self, term: &Term) -> Result<(), NotTaken> {
+        let mut state = self.state.lock().await;
+        let content = state.admit(term)?;
+        if content != state.ledger.content {
+            state.ledger.put(&*self.host, content).await?;
+        }
+        Ok(())
+    }
+
+    /// What the node is and holds.
+    pub async fn describe(&self) -> Result<Facts, HostError> {
+        let (term, under_way) = {
+            let state = self.state.lock().await;
+            let under_way = state.under_way().map(|operation| operation.begun.facts());
+            (state.ledger.content.term.clone(), under_way)
+        };
+        let host = &*self.host;
+        Ok(Facts {
+            node: self.node.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: host.machine().await?,
+            term,
+            under_way,
+            kubernetes: facts::kubernetes(host).await?,
+            etcd: facts::etcd(host).await,
+        })
+    }
+
+    /// A finding for each goal, in their order. Runs beside an operation too.
+    pub async fn check(&self, goals: &[Goal]) -> Vec<Finding> {
+        let mut checks = Vec::new();
+        for goal in goals {
+            checks.push(self.check_one(goal).boxed());
+        }
+        stream::iter(checks).buffered(CHECKS_AT_ONCE).collect().await
+    }
+
+    /// Begins an operation, or attaches to it; the stream ends with `Event::Ended`.
+    pub async fn ensure(
+        self: &Arc<Self>,
+        order: Order,
+    ) -> Result<impl Stream<Item = Event> + Send + use<>, NotTaken> {
+        let mut state = self.state.lock().await;
+        let content = state.admit(&order.term)?;
+        if let Some(latest) = state.latest.clone() {
+            let same = latest.begun.operation == order.operation;
+            if same || !latest.is_over() {
+                state.ledger.put(&*self.host, content).await?;
+                return Ok(attachable(latest, &order)?.follow(true));
+            }
+        }
+        Ok(self.begin(&mut state, order).await?.follow(false))
+    }
+
+    /// Asks an operation to end; no error where it is over already.
+    pub async fn cancel(&self, operation: &OperationId, term: &Term) -> Result<(), NotTaken> {
+        let mut state = self.state.lock().await;
+        let content = state.admit(term)?;
+        state.ledger.put(&*self.host, content).await?;
+        let under_way = state.under_way().filter(|latest| latest.begun.operation == *operation);
+        if let Some(under_way) = under_way {
+            under_way.cancel();
+        }
+        Ok(())
+    }
+
+    /// The ledger first: an operation of which it does not know must not exist.
+    async fn begin(
+        self: &Arc<Self>,
+        state: &mut State,
+        order: Order,
+    ) -> Result<Arc<Operation>, LedgerError> {
+        let since_ms = self.host.machine().await.map_or(0, |machine| machine.clock_ms);
+        let Order { operation, term, goal, material } = order;
+        let begun = Begun { operation, term: term.clone(), goal, since_ms };
+        let content = Content { term, under_way: Some(begun.clone()) };
+        state.ledger.put(&*self.host, content).await?;
+        let (id, goal, run) = (&begun.operation, begun.goal.id(), &begun.term.run);
+        tracing::info!(operation = %id, goal, %run, "operation begins");
+        let operation = Arc::new(Operation::new(begun));
+        state.latest = Some(Arc::clone(&operation));
+        tokio::spawn(Arc::clone(self).carry_out(Arc::clone(&operation), material));
+        Ok(operation)
+    }
+
+    /// Checks first: a goal that holds is not applied.
+    async fn carry_out(self: Arc<Self>, operation: Arc<Operation>, material: Option<JoinMaterial>) {
+        let goal = &operation.begun.goal;
+        let mut finding = self.check_one(goal).await;
+        let mut failure = None;
+        if !finding.is_satisfied() {
+            let (events, received) = mpsc::unbounded_channel();
+            let progress = Progress::new(events);
+            let apply = async {
+                let work = Work { progress: &progress, material: material.as_ref() };
+                (self.goals)(goal).apply(&*self.host, &work).await
+            };
+            failure = self.attend(&operation, received, apply).await;
+            if failure.is_some() {
+                self.see_units_end(&operation).await;
+            }
+            finding = self.check_one(goal).await;
+        }
+        self.conclude(&operation, finding, failure).await;
+    }
+
+    /// Goes on with what an earlier agent left running.
+    async fn resume(self: Arc<Self>, operation: Arc<Operation>) {
+        let failure = self.see_units_end(&operation).await;
+        let finding = self.check_one(&operation.begun.goal).await;
+        self.conclude(&operation, finding, failure).await;
+    }
+
+    /// An operation is not over while a unit of it runs: the next one would work beside it.
+    async fn see_units_end(&self, operation: &Operation) -> Option<Failure> {
+        let (events, received) = mpsc::unbounded_channel();
+        let progress = Progress::new(events);
+        let follow = async {
+            let mut outcome = Ok(());
+            loop {
+                let units = self.host.units_under_way().await?;
+                if units.is_empty() {
+                    return outcome;
+                }
+                for unit in units {
+                    outcome = self.host.follow_unit(&unit, &progress).await;
+                }
+                if outcome.is_err() {
+                    self.host.pause(FOLLOW_AGAIN).await;
+                }
+            }
+        };
+        self.attend(operation, received, follow).await
+    }
+
+    /// Runs work to its end, telling what it does. Units of it may be left only on a failure.
+    async fn attend(
+        &self,
+        operation: &Operation,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        work: impl Future<Output = Result<(), HostError>> + Send,
+    ) -> Option<Failure> {
+        let outcome = {
+            let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(event) = events.recv() => operation.tell(&event),
+                    () = operation.cancelled() => break None,
+                    outcome = &mut work => break Some(outcome),
+                }
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            operation.tell(&event);
+        }
+        match outcome {
+            Some(Ok(Ok(()))) => None,
+            Some(Ok(Err(error))) => {
+                let activity = operation.activity().map(|activity| activity.kind);
+                Some(failure::of(&*self.host, activity, &error).await)
+            }
+            Some(Err(panic)) => Some(failure::of_panic(&*panic)),
+            None => {
+                self.stop_units().await;
+                Some(failure::of_cancelling())
+            }
+        }
+    }
+
+    async fn stop_units(&self) {
+        for unit in self.host.units_under_way().await.unwrap_or_default() {
+            if let Err(error) = self.host.stop_unit(&unit).await {
+                tracing::warn!(unit, "stopping it: {}", failure::line(&error));
+            }
+        }
+    }
+
+    /// Clears the ledger, then tells: who hears of the end may send the next order at once.
+    async fn conclude(&self, operation: &Operation, finding: Finding, failure: Option<Failure>) {
+        let mut state = self.state.lock().await;
+        let over = Content { term: state.ledger.content.term.clone(), under_way: None };
+        if let Err(error) = state.ledger.put(&*self.host, over).await {
+            tracing::error!("{}", failure::line(&error));
+        }
+        let causes = failure.as_ref().map(|failure| failure.causes.join(": ")).unwrap_or_default();
+        tracing::info!(operation = %operation.begun.operation, holds = finding.is_satisfied(), causes, "ended");
+        operation.end(finding, failure);
+    }
+
+    /// The one place where goals are checked.
+    async fn check_one(&self, goal: &Goal) -> Finding {
+        let check = async { (self.goals)(goal).check(&*self.host).await };
+        tokio::select! {
+            biased;
+            checked = AssertUnwindSafe(check).catch_unwind() => match checked {
+                Ok(Ok(finding)) => finding,
+                Ok(Err(error)) => Finding::Unknown { why: failure::line(&error) },
+                Err(panic) => Finding::Unknown { why: failure::panicked(&*panic) },
+            },
+            () = self.host.pause(CHECK_DEADLINE) => {
+                let seconds = CHECK_DEADLINE.as_secs();
+                Finding::Unknown { why: format!("the check did not end within {seconds} s") }
+            }
+        }
+    }
+}
+
+/// The latest operation, where the order names it; otherwise the node is busy with it.
+fn attachable(latest: Arc<Operation>, order: &Order) -> Result<Arc<Operation>, Refusal> {
+    let Begun { operation, goal, .. } = &latest.begun;
+    if *operation != order.operation {
+        return Err(Refusal::Busy { operation: operation.clone(), goal: goal.id() });
+    }
+    if goal.id() != order.goal.id() {
+        let (old, new) = (goal.id(), order.goal.id());
+        let why = format!("operation {operation} is for {old}: send {new} under an id of its own");
+        return Err(Refusal::Invalid(why));
+    }
+    Ok(latest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,428 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use quorate_proto::{Activity, ActivityKind, Drift, EtcdFacts, Machine, RunId};
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::host::{ApiAnswer, ApiRequest, Command, Output, Unit};
+
+const LEDGER: &str = "/state/ledger.json";
+
+/// A machine of files, and of units that end when the test says so.
+#[derive(Default)]
+struct TestHost {
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+    units: Mutex<VecDeque<String>>,
+    /// One permit lets one apply, or one unit, come to its end.
+    gate: Gate,
+}
+
+struct Gate(Semaphore);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Semaphore::new(0))
+    }
+}
+
+impl Gate {
+    fn open(&self) {
+        self.0.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.0.acquire().await.unwrap().forget();
+    }
+}
+
+impl TestHost {
+    fn has(&self, path: &str) -> bool {
+        self.files.lock().unwrap().contains_key(path)
+    }
+
+    fn put(&self, path: &str, content: &[u8]) {
+        self.files.lock().unwrap().insert(path.to_owned(), content.to_vec());
+    }
+
+    fn ledger(&self) -> Content {
+        serde_json::from_slice(&self.files.lock().unwrap()[LEDGER]).unwrap()
+    }
+}
+
+#[async_trait]
+impl Host for TestHost {
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.files.lock().unwrap().get(path).cloned())
+    }
+    async fn list(&self, _folder: &str) -> Result<Vec<String>, HostError> {
+        Ok(Vec::new())
+    }
+    async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), HostError> {
+        if self.has("/full") {
+            return Err(HostError::Refused("no space left".to_owned()));
+        }
+        self.put(path, content);
+        Ok(())
+    }
+    async fn sha256(&self, _path: &str) -> Result<Option<quorate_proto::Sha256>, HostError> {
+        Ok(None)
+    }
+    async fn set(&self, _path: &str, _value: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+    async fn remove(&self, _path: &str) -> Result<(), HostError> {
+        Ok(())
+    }
+    async fn run(&self, _command: &Command) -> Result<Output, HostError> {
+        Ok(Output::default())
+    }
+    async fn run_unit(&self, _unit: &Unit, _progress: &Progress) -> Result<(), HostError> {
+        Ok(())
+    }
+    async fn units_under_way(&self) -> Result<Vec<String>, HostError> {
+        Ok(self.units.lock().unwrap().iter().cloned().collect())
+    }
+    async fn follow_unit(&self, name: &str, progress: &Progress) -> Result<(), HostError> {
+        progress.output(format!("{name} goes on"));
+        self.gate.pass().await;
+        self.units.lock().unwrap().retain(|unit| unit != name);
+        self.put("/holds", b"");
+        Ok(())
+    }
+    async fn stop_unit(&self, name: &str) -> Result<(), HostError> {
+        self.units.lock().unwrap().retain(|unit| unit != name);
+        Ok(())
+    }
+    async fn api(&self, _request: &ApiRequest) -> Result<ApiAnswer, HostError> {
+        Err(HostError::NotYet("no API here".to_owned()))
+    }
+    async fn etcd(&self, _peers: &[String]) -> Result<EtcdFacts, HostError> {
+        Err(HostError::NotYet("no etcd here".to_owned()))
+    }
+    async fn resolve(&self, _name: &str, _server: SocketAddr) -> Result<usize, HostError> {
+        Ok(0)
+    }
+    async fn ask_socket(&self, _path: &str, _line: &str) -> Result<String, HostError> {
+        Ok(String::new())
+    }
+    async fn machine(&self) -> Result<Machine, HostError> {
+        Ok(Machine { clock_ms: 1_000, ..Machine::default() })
+    }
+    async fn pause(&self, _time: Duration) {}
+    fn uptime_ms(&self) -> u64 {
+        0
+    }
+}
+
+/// Holds once `/holds` exists. `SwapOff` waits for the gate, `SystemPodsReady` panics, `NodeReady`
+/// is never checked to its end, any other fails.
+struct TestGoal<'a>(&'a Goal);
+
+#[async_trait]
+impl Ensure for TestGoal<'_> {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        if let Goal::NodeReady(_) = self.0 {
+            std::future::pending::<()>().await;
+        }
+        let drift = Drift::new("/holds", "missing", "present");
+        let holds = host.read("/holds").await?.is_some();
+        Ok(if holds { Finding::Satisfied } else { Finding::Drifted(vec![drift]) })
+    }
+
+    async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        work.progress.doing(ActivityKind::Own, "applying");
+        host.write("/begun", b"", 0o600).await?;
+        if *self.0 == Goal::SystemPodsReady {
+            panic!("an invariant broke");
+        }
+        if *self.0 != Goal::SwapOff {
+            return Err(HostError::NotYet("the package database is locked".to_owned()));
+        }
+        host.follow_unit("none", work.progress).await
+    }
+}
+
+fn goals<'a>(goal: &'a Goal) -> Box<dyn Ensure + 'a> {
+    Box::new(TestGoal(goal))
+}
+
+async fn open(host: &Arc<TestHost>) -> Arc<Worker> {
+    let node = NodeName::try_from("cp-1").unwrap();
+    Worker::open(node, host.clone(), goals, "/state").await.unwrap()
+}
+
+/// An agent's life, killed at its end: whatever it had spawned is gone.
+fn killed_after(life: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(life);
+}
+
+fn term(number: u64, run: &str) -> Term {
+    Term { number, run: RunId(run.to_owned()) }
+}
+
+fn order(id: &str, term: Term, goal: Goal) -> Order {
+    Order { operation: OperationId(id.to_owned()), term, goal, material: None }
+}
+
+fn first() -> Order {
+    order("1", term(1, "a"), Goal::SwapOff)
+}
+
+fn refusal(taken: Result<impl Stream<Item = Event>, NotTaken>) -> Refusal {
+    match taken {
+        Err(NotTaken::Refused(refusal)) => refusal,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("the order was taken"),
+    }
+}
+
+fn ended(events: &[Event]) -> (&Finding, Option<&Failure>) {
+    match events.last() {
+        Some(Event::Ended { finding, failure }) => (finding, failure.as_ref()),
+        other => panic!("the last event is {other:?}"),
+    }
+}
+
+fn applying() -> Event {
+    Event::Activity(Activity { kind: ActivityKind::Own, text: "applying".to_owned() })
+}
+
+#[tokio::test]
+async fn the_work_goes_on_when_nobody_listens() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    drop(worker.ensure(first()).await.unwrap());
+    host.gate.open();
+    let told: Vec<_> = worker.ensure(first()).await.unwrap().collect().await;
+    assert_eq!(ended(&told), (&Finding::Satisfied, None));
+    assert!(host.has("/holds"));
+    assert_eq!(worker.describe().await.unwrap().under_way, None);
+}
+
+#[tokio::test]
+async fn the_same_operation_is_attached_to_and_another_is_refused() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    let mut begun = pin!(worker.ensure(first()).await.unwrap());
+    assert_eq!(begun.next().await, Some(Event::Started { attached: false }));
+    assert_eq!(begun.next().await, Some(applying()));
+
+    let attached = worker.ensure(first()).await.unwrap();
+    let other = worker.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
+    let busy =
+        Refusal::Busy { operation: OperationId("1".to_owned()), goal: "swap-off".to_owned() };
+    assert_eq!(refusal(other), busy);
+    let strange = worker.ensure(order("1", term(1, "a"), Goal::SystemPodsReady)).await;
+    assert!(matches!(refusal(strange), Refusal::Invalid(_)));
+    let under_way = worker.describe().await.unwrap().under_way.unwrap();
+    assert_eq!((under_way.goal.as_str(), under_way.since_ms), ("swap-off", 1_000));
+
+    host.gate.open();
+    let told: Vec<_> = attached.collect().await;
+    assert_eq!(told[..2], [Event::Started { attached: true }, applying()]);
+    assert_eq!(ended(&told), (&Finding::Satisfied, None));
+    assert!(begun.any(|event| async move { matches!(event, Event::Ended { .. }) }).await);
+}
+
+#[tokio::test]
+async fn a_goal_that_holds_is_not_applied() {
+    let host = Arc::new(TestHost::default());
+    host.put("/holds", b"");
+    host.gate.open();
+    let told: Vec<_> = open(&host).await.ensure(first()).await.unwrap().collect().await;
+    assert_eq!(ended(&told), (&Finding::Satisfied, None));
+    assert!(!host.has("/begun"));
+}
+
+#[tokio::test]
+async fn an_older_term_is_refused_after_a_restart_too() {
+    let host = Arc::new(TestHost::default());
+    host.put("/holds", b"");
+    let newer = order("1", term(2, "b"), Goal::SwapOff);
+    let told: Vec<_> = open(&host).await.ensure(newer).await.unwrap().collect().await;
+    assert_eq!(ended(&told), (&Finding::Satisfied, None));
+    let restarted = open(&host).await;
+    for older in [term(1, "a"), term(2, "a")] {
+        let refused = refusal(restarted.ensure(order("2", older.clone(), Goal::SwapOff)).await);
+        assert_eq!(refused, Refusal::Superseded { term: term(2, "b") });
+        let id = OperationId("1".to_owned());
+        assert!(restarted.cancel(&id, &older).await.is_err());
+    }
+    assert_eq!(restarted.describe().await.unwrap().term, term(2, "b"));
+}
+
+#[tokio::test]
+async fn a_newer_run_that_meets_a_busy_node_ends_the_older_runs_say() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    drop(worker.ensure(first()).await.unwrap());
+    let newer = worker.ensure(order("2", term(2, "b"), Goal::SwapOff)).await;
+    assert!(matches!(refusal(newer), Refusal::Busy { .. }));
+    let superseded = Refusal::Superseded { term: term(2, "b") };
+    assert_eq!(refusal(worker.ensure(first()).await), superseded);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_and_the_agent_works_on() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    let order_1 = order("1", term(1, "a"), Goal::SystemPodsReady);
+    let told: Vec<_> = worker.ensure(order_1).await.unwrap().collect().await;
+    let (finding, failure) = ended(&told);
+    assert!(matches!(finding, Finding::Drifted(_)));
+    let causes = &failure.unwrap().causes;
+    assert!(
+        causes[0].contains("our bug") && causes[0].contains("an invariant broke"),
+        "{causes:?}"
+    );
+
+    host.gate.open();
+    let order_2 = order("2", term(1, "a"), Goal::SwapOff);
+    let told: Vec<_> = worker.ensure(order_2).await.unwrap().collect().await;
+    assert_eq!(ended(&told), (&Finding::Satisfied, None));
+}
+
+#[tokio::test]
+async fn an_error_of_apply_is_told_and_the_check_has_the_last_word() {
+    let host = Arc::new(TestHost::default());
+    let locked = order(
+        "1",
+        term(1, "a"),
+        Goal::Packages(quorate_proto::goal::Packages { packages: Vec::new() }),
+    );
+    let told: Vec<_> = open(&host).await.ensure(locked).await.unwrap().collect().await;
+    let (finding, failure) = ended(&told);
+    assert!(matches!(finding, Finding::Drifted(_)));
+    let failure = failure.unwrap();
+    assert_eq!(failure.causes, ["the package database is locked"]);
+    assert!(failure.transient);
+}
+
+#[test]
+fn units_that_outlived_the_agent_are_followed_to_their_end() {
+    let host = Arc::new(TestHost::default());
+    killed_after(async { drop(open(&host).await.ensure(first()).await.unwrap()) });
+    host.units.lock().unwrap().push_back("quorate-1".to_owned());
+
+    killed_after(async {
+        let restarted = open(&host).await;
+        let facts = restarted.describe().await.unwrap();
+        assert_eq!(facts.under_way.unwrap().operation, OperationId("1".to_owned()));
+        let other = restarted.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
+        assert!(matches!(refusal(other), Refusal::Busy { .. }));
+
+        let attached = restarted.ensure(first()).await.unwrap();
+        host.gate.open();
+        let told: Vec<_> = attached.collect().await;
+        assert_eq!(ended(&told), (&Finding::Satisfied, None));
+        assert_eq!(host.ledger().under_way, None);
+        let again: Vec<_> = restarted.ensure(first()).await.unwrap().collect().await;
+        assert_eq!(ended(&again), (&Finding::Satisfied, None));
+    });
+}
+
+#[test]
+fn an_operation_that_left_no_unit_ended_with_the_agent() {
+    let host = Arc::new(TestHost::default());
+    killed_after(async { drop(open(&host).await.ensure(first()).await.unwrap()) });
+    assert!(host.ledger().under_way.is_some());
+    killed_after(async {
+        let restarted = open(&host).await;
+        assert_eq!(restarted.describe().await.unwrap().under_way, None);
+        assert_eq!(host.ledger(), Content { term: term(1, "a"), under_way: None });
+    });
+}
+
+#[tokio::test]
+async fn an_operation_that_failed_is_not_over_while_a_unit_of_it_runs() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    let begun = worker.ensure(order("1", term(1, "a"), Goal::SystemPodsReady)).await.unwrap();
+    host.units.lock().unwrap().push_back("quorate-1".to_owned());
+    let goes_on = Event::Output { line: "quorate-1 goes on".to_owned() };
+    let mut begun = pin!(begun.skip_while(|event| {
+        let before = *event != goes_on;
+        async move { before }
+    }));
+    assert!(begun.next().await.is_some());
+    let other = worker.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
+    assert!(matches!(refusal(other), Refusal::Busy { .. }));
+    host.gate.open();
+    let told: Vec<_> = begun.collect().await;
+    let (finding, failure) = ended(&told);
+    assert_eq!(*finding, Finding::Satisfied);
+    assert!(failure.unwrap().causes[0].contains("an invariant broke"));
+}
+
+#[tokio::test]
+async fn units_of_an_unknown_operation_keep_the_agent_from_starting() {
+    let host = Arc::new(TestHost::default());
+    host.units.lock().unwrap().push_back("quorate-1".to_owned());
+    let node = NodeName::try_from("cp-1").unwrap();
+    let opened = Worker::open(node, host, goals, "/state").await;
+    assert!(matches!(opened, Err(OpenError::Stray(units)) if units == ["quorate-1"]));
+}
+
+#[tokio::test]
+async fn cancelling_stops_the_units_and_ends_the_operation() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    let begun = worker.ensure(first()).await.unwrap();
+    host.units.lock().unwrap().push_back("quorate-1".to_owned());
+    let other = OperationId("2".to_owned());
+    worker.cancel(&other, &term(1, "a")).await.unwrap();
+    assert!(worker.describe().await.unwrap().under_way.is_some());
+
+    worker.cancel(&OperationId("1".to_owned()), &term(1, "a")).await.unwrap();
+    let told: Vec<_> = begun.collect().await;
+    let (finding, failure) = ended(&told);
+    assert!(matches!(finding, Finding::Drifted(_)));
+    assert_eq!(failure.unwrap().causes, ["the operation was cancelled"]);
+    assert!(host.units.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_recorded_is_not_begun() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    host.put("/full", b"");
+    assert!(matches!(worker.ensure(first()).await, Err(NotTaken::Ledger(_))));
+    assert_eq!(worker.describe().await.unwrap().under_way, None);
+    assert!(!host.has("/begun"));
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
+    let host = Arc::new(TestHost::default());
+    host.put(LEDGER, b"{\"term\":");
+    let node = NodeName::try_from("cp-1").unwrap();
+    let opened = Worker::open(node, host.clone(), goals, "/state").await;
+    let Err(OpenError::Ledger(error)) = opened else { panic!("it was opened") };
+    assert!(matches!(error, LedgerError::Damaged { .. }));
+    assert!(error.to_string().contains("move the file away"), "{error}");
+    assert_eq!(host.files.lock().unwrap()[LEDGER], b"{\"term\":");
+}
+
+#[tokio::test]
+async fn findings_keep_the_order_of_their_goals_and_a_check_has_a_deadline() {
+    let host = Arc::new(TestHost::default());
+    host.put("/holds", b"");
+    let silent = Goal::NodeReady(NodeName::try_from("cp-1").unwrap());
+    let found = open(&host).await.check(&[Goal::SwapOff, silent, Goal::SystemPodsReady]).await;
+    let why = "the check did not end within 5 s".to_owned();
+    assert_eq!(found, [Finding::Satisfied, Finding::Unknown { why }, Finding::Satisfied]);
+}
+
+#[tokio::test]
+async fn the_ledger_holds_no_material() {
+    let host = Arc::new(TestHost::default());
+    let secret = |text: &str| quorate_proto::Secret::new(text.to_owned());
+    let (token, certificate_key) = (secret("abcdef.0123456789abcdef"), secret("ffff"));
+    let material = Some(JoinMaterial { token, certificate_key, ca_pem: None });
+    drop(open(&host).await.ensure(Order { material, ..first() }).await.unwrap());
+    let ledger = String::from_utf8(host.files.lock().unwrap()[LEDGER].clone()).unwrap();
+    assert!(ledger.contains("swap-off") && !ledger.contains("abcdef"), "{ledger}");
+}
