@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use quorate_proto::wire::Order;
-use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Term};
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Every call names the node; no call retries by itself.
@@ -26,6 +26,8 @@ pub trait Fleet: Send + Sync {
         operation: &OperationId,
         term: &Term,
     ) -> Result<(), FleetError>;
+    /// The cluster's admin kubeconfig, from a node that runs a control plane.
+    async fn kubeconfig(&self, node: &NodeName) -> Result<Secret, FleetError>;
 }
 
 /// Why a node did not do as asked.
