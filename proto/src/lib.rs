@@ -9,6 +9,7 @@ mod facts;
 mod finding;
 pub mod goal;
 mod id;
+mod refusal;
 mod secret;
 mod version;
 pub mod wire;
@@ -19,6 +20,7 @@ pub use facts::{CaFacts, EtcdFacts, EtcdMember, Facts, KubernetesFacts, Machine,
 pub use finding::{Drift, Finding};
 pub use goal::Goal;
 pub use id::{NameError, NodeName, OperationId, RunId, StepId, Term};
+pub use refusal::Refusal;
 pub use secret::{JoinMaterial, Secret};
 pub use version::{KubernetesVersion, VersionError};
 
