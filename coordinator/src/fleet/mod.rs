@@ -1,6 +1,9 @@
 //! The nodes, as the coordinator may speak to them. `grpc` does it over mutual TLS.
 
+mod grpc;
+
 use async_trait::async_trait;
+pub use grpc::GrpcFleet;
 use quorate_proto::wire::Order;
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::UnboundedSender;
@@ -48,4 +51,19 @@ pub enum FleetError {
     /// The node refused the order for another reason.
     #[error("node {node} refused the order")]
     Refused { node: NodeName, why: String },
+}
+
+impl FleetError {
+    /// What happened, without the node's name, for lines that begin with it.
+    pub fn why(&self) -> String {
+        match self {
+            Self::Silent { why, .. } | Self::Stranger { why, .. } | Self::Refused { why, .. } => {
+                why.clone()
+            }
+            Self::Superseded { term, .. } => format!("it obeys term {term}"),
+            Self::Busy { operation, goal, .. } => {
+                format!("it is busy with {goal} (operation {operation})")
+            }
+        }
+    }
 }
