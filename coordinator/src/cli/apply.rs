@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::plan::blocked;
-use super::{ClusterArgs, CliError, Exit, OpenCluster};
+use super::{CliError, ClusterArgs, Exit, OpenCluster};
 use crate::driver::{
     DriveError, Holder, LockError, Request, RunLock, apply, draw_up, now_ms, survey,
 };
@@ -18,9 +18,6 @@ use crate::ui::{self, Output, plan_text};
 pub(super) struct ApplyArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// How progress is shown
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
     /// Adds the seconds of each step at the end
     #[arg(long)]
     timings: bool,
@@ -30,7 +27,9 @@ impl ApplyArgs {
     /// Plans, carries out, looks again. Says what is left if it cannot be finished.
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let began = Instant::now();
-        let OpenCluster { loaded, mut store, fleet } = self.cluster.open()?;
+        let cluster = self.cluster.open()?;
+        cluster.warn();
+        let OpenCluster { loaded, mut store, fleet } = cluster;
         let run = RunId(Uuid::now_v7().to_string());
         let holder = Holder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
         let _lock = RunLock::take(&self.cluster.state, &holder).map_err(|error| locked(&error))?;
@@ -38,12 +37,13 @@ impl ApplyArgs {
         let spec = loaded.spec;
         let seen = survey(&fleet, &spec).await;
         let first = draw_up(&fleet, &spec, seen).await.map_err(|reasons| blocked(&reasons))?;
-        if self.output != Output::Json && !first.plan.is_complete() {
+        if self.cluster.output != Output::Json && !first.plan.is_complete() {
             ui::print(&plan_text::brief(&spec, &first.plan));
         }
         let spec_sha256 = Sha256::of(&text).to_string();
         let request = Request { fleet, spec, spec_sha256, run, began, interrupts: interrupts() };
-        let outcome = apply(&request, first, &mut store, self.output.view(self.timings)).await;
+        let outcome =
+            apply(&request, first, &mut store, self.cluster.output.view(self.timings)).await;
         outcome.map(|outcome| exit(&outcome)).map_err(|error| failed(&error))
     }
 }

@@ -45,6 +45,8 @@ pub struct CliError {
     pub exit: Exit,
     /// From the attempt to its innermost cause.
     causes: Vec<String>,
+    /// Several things that stand each for itself.
+    reasons: Vec<String>,
     /// What to do next; never empty when it reaches `main`.
     hints: Vec<String>,
 }
@@ -62,17 +64,23 @@ impl CliError {
             }
             next = error.source();
         }
-        Self { exit, causes, hints: Vec::new() }
+        Self { exit, causes, reasons: Vec::new(), hints: Vec::new() }
     }
 
     /// An error of one sentence.
     pub fn message(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, causes: vec![message.into()], hints: Vec::new() }
+        Self { exit, causes: vec![message.into()], reasons: Vec::new(), hints: Vec::new() }
     }
 
     /// Adds a cause that is no `Error`.
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds things that each stand in the way.
+    pub fn reasons(mut self, reasons: impl IntoIterator<Item = String>) -> Self {
+        self.reasons.extend(reasons);
         self
     }
 
@@ -87,8 +95,9 @@ impl CliError {
         let lead = |depth| if depth == 0 { "error: " } else { "  because " };
         let causes = self.causes.iter().enumerate();
         let causes = causes.map(|(depth, cause)| format!("{}{cause}\n", lead(depth)));
+        let reasons = self.reasons.iter().map(|reason| format!("  - {reason}\n"));
         let hints = self.hints.iter().map(|hint| format!("hint: {hint}\n"));
-        causes.chain(hints).collect()
+        causes.chain(reasons).chain(hints).collect()
     }
 }
 
@@ -104,7 +113,8 @@ mod tests {
     fn an_error_tells_its_causes_and_what_to_do() {
         let error = Reading(std::io::Error::other("no such file"));
         let error = CliError::new(Exit::Spec, &error).hint("name the file with -f");
-        let text = "error: reading cluster.yaml\n  because no such file\nhint: name the file with -f\n";
+        let text =
+            "error: reading cluster.yaml\n  because no such file\nhint: name the file with -f\n";
         assert_eq!((error.text().as_str(), error.exit.code()), (text, 3));
     }
 }

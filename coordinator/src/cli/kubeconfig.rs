@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use quorate_proto::Secret;
 
-use super::{ClusterArgs, CliError, Exit};
+use super::{CliError, ClusterArgs, Exit};
 use crate::fleet::FleetError;
 use crate::spec::Role;
 use crate::ui;
@@ -67,8 +67,7 @@ fn write_secret(path: &Path, content: &Secret) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(content.expose().as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)

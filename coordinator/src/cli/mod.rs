@@ -24,7 +24,7 @@ use crate::fleet::{Fleet, GrpcFleet};
 use crate::site::{Site, SiteError};
 use crate::spec::{self as specification, Loaded, Problems};
 use crate::store::Store;
-use crate::ui;
+use crate::ui::{self, Output};
 
 /// Builds and operates highly available Kubernetes clusters with kubeadm
 #[derive(Debug, Parser)]
@@ -83,6 +83,9 @@ struct ClusterArgs {
     /// The folder with this site's keys, nodes and history
     #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate", env = "QUORATE_STATE")]
     state: PathBuf,
+    /// How things are shown: a terminal's lines, plain lines, or JSON
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: Output,
 }
 
 /// A cluster that commands can speak to.
@@ -92,13 +95,20 @@ struct OpenCluster {
     fleet: Arc<dyn Fleet>,
 }
 
+impl OpenCluster {
+    /// Says what the specification costs, where something is about to be built by it.
+    fn warn(&self) {
+        for warning in &self.loaded.warnings {
+            ui::complain(&format!("{}\n", warning.render(ui::colours())));
+        }
+    }
+}
+
 impl ClusterArgs {
     /// Reads the specification, opens the state folder and prepares the fleet. Calls nobody yet.
     fn open(&self) -> Result<OpenCluster, CliError> {
-        let loaded = specification::load(&self.file).map_err(|problems| self.spec_error(&problems))?;
-        for warning in &loaded.warnings {
-            ui::complain(&warning.render(ui::colours()));
-        }
+        let loaded =
+            specification::load(&self.file).map_err(|problems| self.spec_error(&problems))?;
         let site = Site::open(&self.state).map_err(|error| site::error(&error))?;
         let store = site.store().map_err(|error| site::error(&error))?;
         let credentials = site.run_credentials(SystemTime::now());
@@ -111,7 +121,7 @@ impl ClusterArgs {
 
     fn spec_error(&self, problems: &Problems) -> CliError {
         ui::complain(&problems.render(ui::colours()));
-        CliError::message(Exit::Spec, format!("{} makes no sense as it is", self.file.display()))
-            .hint("nothing was changed; correct the above and run the same command again")
+        CliError::message(Exit::Spec, format!("{} cannot be used as it is", self.file.display()))
+            .hint("nothing was changed; see to the above and run the same command again")
     }
 }

@@ -1,8 +1,8 @@
 //! `quorate status`: what the nodes say of themselves. Asks for facts alone.
 
-use super::{ClusterArgs, CliError, Exit};
+use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{now_ms, survey};
-use crate::ui::{self, status_text};
+use crate::ui::{self, Output, status_text};
 
 /// Shows each node, what it holds and does, and etcd's members
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,11 @@ impl StatusArgs {
         let cluster = self.cluster.open()?;
         let spec = &cluster.loaded.spec;
         let survey = survey(&cluster.fleet, spec).await;
-        ui::print(&status_text::text(spec, &survey.observed, now_ms()));
+        if self.cluster.output == Output::Json {
+            ui::print(&ui::json::status(&survey.observed));
+        } else {
+            ui::print(&status_text::text(spec, &survey.observed, now_ms()));
+        }
         Ok(Exit::Holds)
     }
 }

@@ -2,10 +2,10 @@
 
 use quorate_proto::NodeName;
 
-use super::{ClusterArgs, CliError, Exit};
+use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{check, survey};
 use crate::plan::{Findings, Observed, Outline};
-use crate::ui::{self, drift_text};
+use crate::ui::{self, Output, drift_text};
 
 /// Checks everything that the specification asks for, and names each difference
 #[derive(Debug, clap::Args)]
@@ -27,12 +27,18 @@ impl VerifyArgs {
             Err(reasons) => {
                 ui::print(&drift_text::silent(&silent));
                 let error = CliError::message(Exit::Failed, "the cluster is not as specified");
-                let error = reasons.iter().fold(error, |error, reason| error.because(reason));
-                return Err(error.hint("see to the above, then run `quorate verify` again"));
+                return Err(error
+                    .reasons(reasons)
+                    .hint("see to the above, then run `quorate verify` again"));
             }
         };
-        ui::print(&drift_text::text(spec, &outline, &findings, &observed));
-        Ok(if holds(&outline, &findings, &observed) { Exit::Holds } else { Exit::Failed })
+        let holds = holds(&outline, &findings, &observed);
+        if self.cluster.output == Output::Json {
+            ui::print(&ui::json::verdict(holds, &outline, &findings, &observed));
+        } else {
+            ui::print(&drift_text::text(spec, &outline, &findings, &observed));
+        }
+        Ok(if holds { Exit::Holds } else { Exit::Failed })
     }
 }
 

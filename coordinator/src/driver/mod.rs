@@ -10,6 +10,8 @@ mod observe;
 mod order;
 mod record;
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -20,8 +22,8 @@ use quorate_proto::{RunId, StepId, Term};
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
-use self::record::Record;
 use self::order::Orders;
+use self::record::Record;
 use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
 use crate::plan::{Observed, Plan, Sight};

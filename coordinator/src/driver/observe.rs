@@ -39,7 +39,7 @@ pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec) -> Survey {
             },
             Err(FleetError::Stranger { node, why }) => {
                 survey.strangers.push((node, why.clone()));
-                Sight::Silent { why }
+                Sight::Silent { why: format!("someone else answers there: {why}") }
             }
             Err(error) => Sight::Silent { why: error.why() },
         };
@@ -78,7 +78,8 @@ pub async fn draw_up(
     survey: Survey,
 ) -> Result<Drawn, Vec<String>> {
     let (outline, findings, observed) = check(fleet, spec, survey).await?;
-    let plan = pending(&outline, &findings, &observed).map_err(|blocked| vec![blocked.to_string()])?;
+    let plan =
+        pending(&outline, &findings, &observed).map_err(|blocked| vec![blocked.to_string()])?;
     Ok(Drawn { observed, outline, findings, plan })
 }
 
@@ -92,7 +93,10 @@ pub async fn check(
 ) -> Result<(Outline, Findings, Observed), Vec<String>> {
     if !survey.strangers.is_empty() {
         let reason = |(node, why): &(NodeName, String)| {
-            format!("who answers at the address of {node} is not that node of this site: {why}")
+            format!(
+                "someone else than {node} answers at its address: {why}. Correct the address in \
+                 the specification, or enrol the node with a token of `quorate node token {node}`"
+            )
         };
         return Err(survey.strangers.iter().map(reason).collect());
     }

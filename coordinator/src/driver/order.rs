@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::wire::Order;
-use quorate_proto::{
-    Event, Failure, Finding, JoinMaterial, NodeName, OperationId, Term,
-};
+use quorate_proto::{Event, Failure, Finding, JoinMaterial, NodeName, OperationId, Term};
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -41,7 +39,10 @@ pub(super) enum News {
     /// What the node does is not known.
     Lost(String),
     /// The node is at another operation, and did not take this one.
-    Busy { operation: OperationId, goal: String },
+    Busy {
+        operation: OperationId,
+        goal: String,
+    },
     /// The operation of another run is over.
     Freed,
     /// A newer run gives the orders.
@@ -96,7 +97,9 @@ impl Orders {
         let mut patience = PATIENCE.iter();
         let last = loop {
             let wait = match self.fleet.describe(&node).await {
-                Ok(facts) if facts.under_way.as_ref().is_none_or(|now| now.operation != operation) => {
+                Ok(facts)
+                    if facts.under_way.as_ref().is_none_or(|now| now.operation != operation) =>
+                {
                     break News::Freed;
                 }
                 Ok(_) => {
@@ -205,7 +208,9 @@ impl Attempt<'_> {
             while let Some(event) = told.recv().await {
                 match clean(event) {
                     ended @ Event::Ended { .. } => last = Some(ended),
-                    event => tell(News::Told(event)),
+                    event @ (Event::Started { .. } | Event::Activity(_) | Event::Output { .. }) => {
+                        tell(News::Told(event));
+                    }
                 }
             }
             last

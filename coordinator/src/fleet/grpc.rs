@@ -9,14 +9,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use quorate_proto::trust::{
-    Contact, Credentials, SiteId, TrustError, explain, node_channel,
-};
+use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, node_channel};
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, WireError, node};
-use quorate_proto::{
-    Event, Facts, Finding, Goal, NodeName, OperationId, Refusal, Secret, Term,
-};
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Refusal, Secret, Term};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -82,7 +78,8 @@ impl Fleet for GrpcFleet {
             return Ok(findings);
         }
         let (asked, told) = (goals.len(), findings.len());
-        let why = format!("it answered for {told} of {asked} goals; its agent may be of another version");
+        let why =
+            format!("it answered for {told} of {asked} goals; its agent may be of another version");
         Err(FleetError::Refused { node: node.clone(), why })
     }
 
@@ -115,7 +112,8 @@ impl Fleet for GrpcFleet {
         term: &Term,
     ) -> Result<(), FleetError> {
         let mut client = self.client(node)?;
-        let request = node::CancelRequest { operation: operation.0.clone(), term: Some(term.into()) };
+        let request =
+            node::CancelRequest { operation: operation.0.clone(), term: Some(term.into()) };
         within(node, DESCRIBE, client.cancel(request)).await?;
         Ok(())
     }

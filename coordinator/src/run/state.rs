@@ -6,7 +6,7 @@ use quorate_proto::{
     Activity, ActivityKind, Event, Failure, Finding, NodeName, OperationId, RunId, StepId,
 };
 
-use super::{Account, PlannedStep, Outcome, RunEvent, Stamped};
+use super::{Account, Outcome, PlannedStep, RunEvent, Stamped};
 use crate::plan::Lane;
 
 /// What is known of a run after some of its events. Upheld by [`RunState::fold`] alone.

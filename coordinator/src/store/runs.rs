@@ -61,12 +61,7 @@ impl Store {
     }
 
     /// Records how a run ended.
-    pub fn end_run(
-        &self,
-        run: &RunId,
-        ended_ms: u64,
-        outcome: &Outcome,
-    ) -> Result<(), StoreError> {
+    pub fn end_run(&self, run: &RunId, ended_ms: u64, outcome: &Outcome) -> Result<(), StoreError> {
         let json = serde_json::to_string(outcome).unwrap_or_default();
         let sql = "UPDATE runs SET ended_ms = ?, outcome = ? WHERE id = ?";
         self.connection.execute(sql, params![int(ended_ms), json, run.0]).map_err(writing)?;

@@ -2,7 +2,7 @@
 
 use quorate_proto::{Finding, NodeName};
 
-use super::{count, summary};
+use super::{count, line, summary};
 use crate::plan::{Findings, Observed, Outline, Step};
 use crate::run::words;
 use crate::spec::ClusterSpec;
@@ -40,7 +40,14 @@ pub fn text(
         for (step, finding) in differing(outline, findings) {
             if step.id.node == node.name {
                 drifts += 1;
-                text += &format!("{}: it does not hold that {}\n", node.name, words::done(&step.goal));
+                line(
+                    &mut text,
+                    format_args!(
+                        "{}: it does not hold that {}",
+                        node.name,
+                        words::done(&step.goal)
+                    ),
+                );
                 text += &summary::found(finding, "    ");
             }
         }

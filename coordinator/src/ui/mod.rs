@@ -4,7 +4,7 @@
 //! standard output, errors and warnings to standard error.
 
 pub mod drift_text;
-mod json;
+pub mod json;
 mod live;
 mod plain;
 pub mod plan_text;
@@ -13,7 +13,8 @@ pub mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
 
@@ -46,7 +47,7 @@ pub trait View: Send {
 impl Output {
     /// The view to use. Where there is no terminal, `live` falls back to `plain`.
     pub fn view(self, timings: bool) -> Box<dyn View> {
-        let terminal = std::io::stdout().is_terminal();
+        let terminal = io::stdout().is_terminal();
         match self {
             Self::Json => Box::new(json::Json),
             Self::Auto | Self::Live if terminal => Box::new(live::Live::new(timings)),
@@ -59,17 +60,23 @@ impl Output {
 ///
 /// A reader that went away, such as `head`, is no error of ours.
 pub fn print(text: &str) {
-    std::io::stdout().lock().write_all(text.as_bytes()).ok();
+    io::Write::write_all(&mut io::stdout().lock(), text.as_bytes()).ok();
 }
 
 /// Prints a warning or an error.
 pub fn complain(text: &str) {
-    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+    io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).ok();
 }
 
 /// Whether what goes to standard error may be coloured (<https://no-color.org>).
 pub fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}
+
+/// Adds a line to a text.
+fn line(text: &mut String, line: fmt::Arguments<'_>) {
+    // A String takes every write.
+    writeln!(text, "{line}").ok();
 }
 
 /// A stretch of time as people say it: `0.4 s`, `12 s`, `3 min 5 s`.

@@ -51,7 +51,9 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
         RunEvent::NotTaken { step, why } => {
             on(&step.node, &format!("{}: not yet, {why}", step.goal))
         }
-        RunEvent::Freed { step } => on(&step.node, &format!("is free again, {} is over", step.goal)),
+        RunEvent::Freed { step } => {
+            on(&step.node, &format!("is free again, {} is over", step.goal))
+        }
         RunEvent::Told { step, event } => {
             let told = told(state, step, event).map(|text| on(&step.node, &text));
             let failed = failure(state, step, event);
@@ -61,10 +63,9 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
         RunEvent::Broken { step, why } => {
             on(&step.node, &format!("the connection broke, asking again: {why}"))
         }
-        RunEvent::Lost { step, why } => on(
-            &step.node,
-            &format!("is lost while working on {}: {why}; others go on", step.goal),
-        ),
+        RunEvent::Lost { step, why } => {
+            on(&step.node, &format!("is lost while working on {}: {why}; others go on", step.goal))
+        }
         RunEvent::Overdue { step, seconds } => {
             let doing = state.doing(&step.node).map_or(step.goal.as_str(), |doing| &doing.doing);
             on(&step.node, &format!("still {doing} after {seconds} s; it is not interrupted"))
@@ -93,10 +94,9 @@ fn told(state: &RunState, step: &StepId, event: &Event) -> Option<String> {
             let ended = state.ended.iter().rev().find(|ended| ended.step == *step)?;
             Some(format!("{}, {}", ended.done, duration(ended.took_ms)))
         }
-        Event::Started { .. }
-        | Event::Activity(_)
-        | Event::Output { .. }
-        | Event::Ended { .. } => None,
+        Event::Started { .. } | Event::Activity(_) | Event::Output { .. } | Event::Ended { .. } => {
+            None
+        }
     }
 }
 

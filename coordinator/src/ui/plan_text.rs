@@ -3,7 +3,7 @@
 
 use quorate_proto::{Drift, Finding};
 
-use super::count;
+use super::{count, line};
 use crate::plan::{Count, Left, Plan, Tolerance};
 use crate::run::words;
 use crate::spec::ClusterSpec;
@@ -21,7 +21,7 @@ pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
         let steps: Vec<&Left> =
             plan.steps.iter().filter(|left| left.step.id.node == node.name).collect();
         if !steps.is_empty() {
-            text += &format!("\n{} ({})\n", node.name, node.address);
+            line(&mut text, format_args!("\n{} ({})", node.name, node.address));
             text += &steps.into_iter().map(step).collect::<String>();
         }
     }
@@ -42,9 +42,15 @@ pub fn brief(spec: &ClusterSpec, plan: &Plan) -> String {
             steps.iter().filter_map(|left| left.step.restarts.as_deref()).collect();
         restarts.dedup();
         if !steps.is_empty() {
-            let restarts =
-                if restarts.is_empty() { String::new() } else { format!(", {}", restarts.join(", ")) };
-            text += &format!("{}: {}{restarts}\n", node.name, count(steps.len(), "step"));
+            let restarts = if restarts.is_empty() {
+                String::new()
+            } else {
+                format!(", {}", restarts.join(", "))
+            };
+            line(
+                &mut text,
+                format_args!("{}: {}{restarts}", node.name, count(steps.len(), "step")),
+            );
         }
     }
     text += &held_back(plan);
@@ -89,7 +95,10 @@ fn held_back(plan: &Plan) -> String {
         silent.sort_unstable();
         silent.dedup();
         let steps = count(plan.withheld.len(), "step");
-        text += &format!("  {steps} cannot be done before {} answers again\n", silent.join(", "));
+        line(
+            &mut text,
+            format_args!("  {steps} cannot be done before {} answers again", silent.join(", ")),
+        );
     }
     if text.is_empty() { text } else { format!("\nheld back or to be known:\n{text}") }
 }

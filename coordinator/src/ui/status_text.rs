@@ -2,7 +2,7 @@
 
 use quorate_proto::{EtcdFacts, Facts, NodeName};
 
-use super::duration;
+use super::{duration, line};
 use crate::plan::{Observed, Sight};
 use crate::spec::{ClusterSpec, NodeSpec, Role};
 
@@ -12,13 +12,15 @@ pub fn text(spec: &ClusterSpec, observed: &Observed, now_ms: u64) -> String {
     let mut text = format!("cluster {}, Kubernetes {}\n\n", spec.name, spec.version);
     for node in &spec.nodes {
         let lines = match observed.nodes.get(&node.name) {
-            Some(Sight::Seen { facts, clock_offset_ms }) => seen(node, facts, *clock_offset_ms, now_ms),
+            Some(Sight::Seen { facts, clock_offset_ms }) => {
+                seen(node, facts, *clock_offset_ms, now_ms)
+            }
             Some(Sight::Silent { why }) => vec![format!("does not answer: {why}")],
             None => vec!["was not asked".to_owned()],
         };
-        for (at, line) in lines.iter().enumerate() {
+        for (at, said) in lines.iter().enumerate() {
             let name = if at == 0 { node.name.as_str() } else { "" };
-            text += &format!("{name:<width$}  {line}\n");
+            line(&mut text, format_args!("{name:<width$}  {said}"));
         }
     }
     text + "\n" + &etcd(spec, observed)
@@ -107,7 +109,7 @@ fn members(seen_from: &NodeName, etcd: &EtcdFacts) -> String {
         let name = if member.name.is_empty() { "(never started)" } else { &member.name };
         let sort = if member.learner { "learner" } else { "voter" };
         let health = if member.healthy { "healthy" } else { "DOES NOT ANSWER" };
-        text += &format!("  {name}  {sort}, {health}\n");
+        line(&mut text, format_args!("  {name}  {sort}, {health}"));
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use quorate_proto::{Finding, StepId};
 
-use super::{count, duration};
+use super::{count, duration, line};
 use crate::run::{Account, Ended, Failed, Outcome, RunState};
 
 /// What Ctrl-C brings about.
@@ -16,33 +16,45 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
     let cluster = &state.cluster;
     match outcome {
         Outcome::Holds if state.done == 0 && state.rounds <= 1 => {
-            text += &format!("nothing to do: cluster {cluster} is as specified ({took})\n");
+            line(
+                &mut text,
+                format_args!("nothing to do: cluster {cluster} is as specified ({took})"),
+            );
             return text;
         }
         Outcome::Holds => {
             let done = count(state.done, "step");
-            text += &format!("cluster {cluster} is as specified: {done} done in {took}\n");
+            line(
+                &mut text,
+                format_args!("cluster {cluster} is as specified: {done} done in {took}"),
+            );
         }
         Outcome::Failed { left } => {
-            text += &format!("cluster {cluster} is not complete: {}\n", steps(left, "left"));
+            line(
+                &mut text,
+                format_args!("cluster {cluster} is not complete: {}", steps(left, "left")),
+            );
             text += &again(state);
         }
         Outcome::Blocked { reasons } => {
-            text += &format!("cluster {cluster}: what is left must not be begun now\n");
+            line(&mut text, format_args!("cluster {cluster}: what is left must not be begun now"));
             text += &reasons.iter().map(|reason| format!("  {reason}\n")).collect::<String>();
             text += "next: see to the above, then run `quorate apply` again\n";
         }
         Outcome::Superseded { node, by } => {
-            text += &format!(
-                "node {node} obeys run {} (term {}) now: this run sends no further order\n\
-                 next: let that run finish; `quorate status` shows what it does\n",
-                by.run, by.number
+            line(
+                &mut text,
+                format_args!(
+                    "node {node} obeys run {} (term {}) now: this run sends no further order\n\
+                 next: let that run finish; `quorate status` shows what it does",
+                    by.run, by.number
+                ),
             );
         }
         Outcome::Interrupted { left, running } => {
-            text += &format!("interrupted: {} left\n", count(*left, "step"));
+            line(&mut text, format_args!("interrupted: {} left", count(*left, "step")));
             for step in running {
-                text += &format!("  {} goes on at node {}\n", step.goal, step.node);
+                line(&mut text, format_args!("  {} goes on at node {}", step.goal, step.node));
             }
             text += "next: `quorate apply` goes on from here\n";
         }
@@ -56,12 +68,12 @@ pub fn failed(failed: &Failed) -> String {
     let mut text = String::new();
     for (depth, cause) in failure.causes.iter().enumerate() {
         let lead = if depth == 0 { "" } else { "  because " };
-        text += &format!("    {lead}{cause}\n");
+        line(&mut text, format_args!("    {lead}{cause}"));
     }
     text += &found(&failed.finding, "    ");
     for (title, lines) in [("its last lines", &failure.output), ("the journal", &failure.journal)] {
         if !lines.is_empty() {
-            text += &format!("    {title}:\n");
+            line(&mut text, format_args!("    {title}:"));
             text += &lines.iter().map(|line| format!("      | {line}\n")).collect::<String>();
         }
     }
@@ -78,7 +90,9 @@ pub fn found(finding: &Finding, indent: &str) -> String {
         Finding::Satisfied => String::new(),
         Finding::Drifted(drifts) => drifts
             .iter()
-            .map(|drift| format!("{indent}{}: {}, wanted {}\n", drift.what, drift.found, drift.wanted))
+            .map(|drift| {
+                format!("{indent}{}: {}, wanted {}\n", drift.what, drift.found, drift.wanted)
+            })
             .collect(),
         Finding::Unknown { why } => format!("{indent}not known: {why}\n"),
     }

@@ -7,7 +7,7 @@ use quorate_proto::{
 
 use super::{count, duration, live, plain};
 use crate::plan::Lane;
-use crate::run::{PlannedStep, Outcome, RunEvent, RunState, Silent, Stamped};
+use crate::run::{Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
 
 fn node(name: &str) -> NodeName {
     name.try_into().unwrap()
@@ -17,8 +17,9 @@ fn step(name: &str, goal: &str) -> StepId {
     StepId { node: node(name), goal: goal.to_owned() }
 }
 
-fn left(step: StepId, doing: &str, after: &[StepId], lane: Lane) -> PlannedStep {
-    PlannedStep { step, doing: doing.to_owned(), after: after.to_vec(), lane }
+fn left(step: StepId, doing: &str, after: Option<&StepId>, lane: Lane) -> PlannedStep {
+    let after = after.into_iter().cloned().collect();
+    PlannedStep { step, doing: doing.to_owned(), after, lane }
 }
 
 fn dispatched(step: StepId, doing: &str, done: &str) -> RunEvent {
@@ -54,10 +55,10 @@ fn a_run() -> Vec<Stamped> {
             100,
             RunEvent::Planned {
                 left: vec![
-                    left(swap.clone(), "turning swap off", &[], Lane::Free),
-                    left(etcd.clone(), "joining etcd", &[swap.clone()], Lane::Membership),
-                    left(packages.clone(), "installing packages", &[], Lane::Free),
-                    left(joins, "joining etcd", &[etcd.clone()], Lane::Membership),
+                    left(swap.clone(), "turning swap off", None, Lane::Free),
+                    left(etcd.clone(), "joining etcd", Some(&swap), Lane::Membership),
+                    left(packages.clone(), "installing packages", None, Lane::Free),
+                    left(joins, "joining etcd", Some(&etcd), Lane::Membership),
                 ],
                 silent: vec![],
             },
@@ -149,7 +150,7 @@ fn a_node_that_is_lost_is_said_to_be_silent_until_it_answers() {
     events.truncate(9);
     let etcd = step("cp-1", "etcd-member");
     let next = |events: &mut Vec<Stamped>, event| {
-        let seq = events.len() as u64 + 1;
+        let seq = events.last().map_or(1, |last| last.seq + 1);
         events.push(Stamped { seq, at_ms: 5_000, event });
     };
     next(&mut events, RunEvent::Broken { step: etcd.clone(), why: "reset by peer".to_owned() });
