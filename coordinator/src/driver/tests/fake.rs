@@ -31,6 +31,10 @@ pub(super) enum Fault {
     Fails,
     /// The connection breaks, the work goes on.
     Breaks,
+    /// The node is away for ten seconds, in which the work ends.
+    Away,
+    /// The node is gone, and what it does is never known.
+    Gone,
     /// The agent obeys a newer run.
     Superseded,
     /// It goes on for longer than anyone waits.
@@ -176,7 +180,12 @@ async fn work(
         events.send(Event::Output { line }).ok();
     }
     drop(events);
-    sleep(Duration::from_secs(if fault == Some(Fault::Hangs) { 1_000_000 } else { 1 })).await;
+    sleep(Duration::from_secs(if matches!(fault, Some(Fault::Hangs | Fault::Gone)) {
+        1_000_000
+    } else {
+        1
+    }))
+    .await;
     let goal = order.goal.id();
     let mut nodes = fleet.lock();
     let fake = nodes.get_mut(&name).unwrap();
@@ -280,7 +289,17 @@ impl Fleet for FakeFleet {
         self.answers(name)?;
         self.assert_stored(&order.operation);
         let (mut end, fault) = self.take(name, &order, &events)?;
-        if fault == Some(Fault::Breaks) {
+        if matches!(fault, Some(Fault::Away | Fault::Gone)) {
+            self.silence(name.as_str(), true);
+        }
+        if fault == Some(Fault::Away) {
+            let (fleet, name) = (self.clone(), name.clone());
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(10)).await;
+                fleet.silence(name.as_str(), false);
+            });
+        }
+        if matches!(fault, Some(Fault::Breaks | Fault::Away | Fault::Gone)) {
             let why = "connection reset".to_owned();
             return Err(FleetError::Silent { node: name.clone(), why });
         }

@@ -185,6 +185,25 @@ async fn a_broken_connection_is_mended_by_attaching_to_the_same_operation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_that_ended_while_the_node_was_away_is_not_done_again() {
+    let site = Site::new();
+    site.fleet.fault("cp-2", "etcd-member", &[Fault::Away]);
+    assert_eq!(site.apply().await, Outcome::Holds);
+    assert_eq!(site.fleet.applied("cp-2", "etcd-member"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_gone_while_it_joins_etcd_lets_no_other_join() {
+    let site = Site::new();
+    site.fleet.fault("cp-2", "etcd-member", &[Fault::Gone]);
+    let outcome = site.apply().await;
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    assert_eq!(site.seen(|event| matches!(event, RunEvent::Lost { .. })), 1);
+    assert_eq!(site.fleet.applied("cp-3", "etcd-member"), 0);
+    assert_eq!(site.fleet.applied("worker-1", "kubelet-certificate"), 1, "workers go on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_worker_is_left_out_and_joins_when_it_is_back() {
     let site = Site::new();
     site.fleet.silence("worker-1", true);
