@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::event::{Activity, ActivityKind, Event, Failure};
 use crate::finding::{Drift, Finding};
 use crate::id::{OperationId, RunId, Term};
-use crate::secret::JoinMaterial;
+use crate::secret::{JoinMaterial, Secret};
 use crate::{Facts, Goal};
 
 /// The generated client, server and messages of node.proto.
@@ -81,6 +81,18 @@ impl TryFrom<node::DescribeReply> for Facts {
 
     fn try_from(reply: node::DescribeReply) -> Result<Self, WireError> {
         from_json("the description", &reply.facts_json)
+    }
+}
+
+impl From<&Secret> for node::KubeconfigReply {
+    fn from(kubeconfig: &Secret) -> Self {
+        Self { kubeconfig: kubeconfig.expose().to_owned() }
+    }
+}
+
+impl From<node::KubeconfigReply> for Secret {
+    fn from(reply: node::KubeconfigReply) -> Self {
+        Self::new(reply.kubeconfig)
     }
 }
 

@@ -1,6 +1,127 @@
-//! The command line: one file a command.
+//! The command line: one file a command. Commands ask, decide and hand over; `ui` prints.
 
+mod apply;
+mod error;
 pub mod init;
+mod kubeconfig;
 pub mod node;
+mod plan;
 pub mod serve;
+mod site;
 pub mod spec;
+mod status;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use clap::{Parser, Subcommand};
+pub use error::{CliError, Exit};
+
+use crate::fleet::{Fleet, GrpcFleet};
+use crate::site::{Site, SiteError};
+use crate::spec::{self as specification, Loaded, Problems};
+use crate::store::Store;
+use crate::ui::{self, Output};
+
+/// Builds and operates highly available Kubernetes clusters with kubeadm
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Verify(verify::VerifyArgs),
+    Status(status::StatusArgs),
+    Kubeconfig(kubeconfig::KubeconfigArgs),
+    Spec(spec::SpecArgs),
+    Init(init::InitArgs),
+    Node(node::NodeArgs),
+    Serve(serve::ServeArgs),
+}
+
+impl Cli {
+    /// Runs the command that was given.
+    pub async fn run(&self) -> Result<Exit, CliError> {
+        match &self.command {
+            Command::Plan(args) => args.run().await,
+            Command::Apply(args) => args.run().await,
+            Command::Verify(args) => args.run().await,
+            Command::Status(args) => args.run().await,
+            Command::Kubeconfig(args) => args.run().await,
+            Command::Spec(args) => Ok(spec(args)),
+            Command::Init(args) => site::init(args),
+            Command::Node(args) => site::node(args),
+            Command::Serve(args) => site::serve(args).await,
+        }
+    }
+}
+
+fn spec(args: &spec::SpecArgs) -> Exit {
+    let answer = spec::run(args, ui::colours());
+    if answer.valid {
+        ui::print(&answer.text);
+        return Exit::Holds;
+    }
+    ui::complain(&answer.text);
+    Exit::Spec
+}
+
+/// What every command about a cluster takes.
+#[derive(Debug, clap::Args)]
+struct ClusterArgs {
+    /// The specification
+    #[arg(short, long, value_name = "FILE", default_value = "cluster.yaml")]
+    file: PathBuf,
+    /// The folder with this site's keys, nodes and history
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate", env = "QUORATE_STATE")]
+    state: PathBuf,
+    /// How things are shown: a terminal's lines, plain lines, or JSON
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    output: Output,
+}
+
+/// A cluster that commands can speak to.
+struct OpenCluster {
+    loaded: Loaded,
+    store: Store,
+    fleet: Arc<dyn Fleet>,
+}
+
+impl OpenCluster {
+    /// Says what the specification costs, where something is about to be built by it.
+    fn warn(&self) {
+        for warning in &self.loaded.warnings {
+            ui::complain(&format!("{}\n", warning.render(ui::colours())));
+        }
+    }
+}
+
+impl ClusterArgs {
+    /// Reads the specification, opens the state folder and prepares the fleet. Calls nobody yet.
+    fn open(&self) -> Result<OpenCluster, CliError> {
+        let loaded =
+            specification::load(&self.file).map_err(|problems| self.spec_error(&problems))?;
+        let site = Site::open(&self.state).map_err(|error| site::error(&error))?;
+        let store = site.store().map_err(|error| site::error(&error))?;
+        let credentials = site.run_credentials(SystemTime::now());
+        let credentials = credentials.map_err(|error| site::error(&error))?;
+        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
+        let fleet = GrpcFleet::new(&loaded.spec, &site.id(), &credentials);
+        let fleet = fleet.map_err(|error| site::error(&SiteError::Trust(error)))?;
+        Ok(OpenCluster { loaded, store, fleet: Arc::new(fleet) })
+    }
+
+    fn spec_error(&self, problems: &Problems) -> CliError {
+        ui::complain(&problems.render(ui::colours()));
+        CliError::message(Exit::Spec, format!("{} cannot be used as it is", self.file.display()))
+            .hint("nothing was changed; see to the above and run the same command again")
+    }
+}

@@ -1,8 +1,11 @@
 //! The nodes, as the coordinator may speak to them. `grpc` does it over mutual TLS.
 
+mod grpc;
+
 use async_trait::async_trait;
+pub use grpc::GrpcFleet;
 use quorate_proto::wire::Order;
-use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Term};
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Every call names the node; no call retries by itself.
@@ -27,6 +30,8 @@ pub trait Fleet: Send + Sync {
         operation: &OperationId,
         term: &Term,
     ) -> Result<(), FleetError>;
+    /// The cluster's admin kubeconfig, from a node that runs a control plane.
+    async fn kubeconfig(&self, node: &NodeName) -> Result<Secret, FleetError>;
 }
 
 /// Why a node did not do as asked.
@@ -47,4 +52,19 @@ pub enum FleetError {
     /// The node refused the order for another reason.
     #[error("node {node} refused the order")]
     Refused { node: NodeName, why: String },
+}
+
+impl FleetError {
+    /// What happened, without the node's name, for lines that begin with it.
+    pub fn why(&self) -> String {
+        match self {
+            Self::Silent { why, .. } | Self::Stranger { why, .. } | Self::Refused { why, .. } => {
+                why.clone()
+            }
+            Self::Superseded { term, .. } => format!("it obeys term {term}"),
+            Self::Busy { operation, goal, .. } => {
+                format!("it is busy with {goal} (operation {operation})")
+            }
+        }
+    }
 }

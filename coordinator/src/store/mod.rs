@@ -5,6 +5,7 @@
 //! A module for each group of tables: its `TABLES` and its methods of [`Store`].
 
 mod nodes;
+mod runs;
 mod tokens;
 
 use std::fs::OpenOptions;
@@ -19,7 +20,7 @@ pub use tokens::{Claimed, TokenRecord, TokenState};
 /// The file's name in the state folder.
 const FILE: &str = "store.sqlite";
 /// Every table, made with the file. Parents before those that refer to them.
-const TABLES: &[&str] = &[nodes::TABLES, tokens::TABLES];
+const TABLES: &[&str] = &[nodes::TABLES, tokens::TABLES, runs::TABLES];
 /// Of the tables; a change of them needs a higher number and a way from the one before.
 const VERSION: i64 = 1;
 /// How long to wait for another process's write; those take milliseconds.

@@ -1,0 +1,93 @@
+//! `quorate apply`: makes the cluster what the specification says.
+
+use quorate_proto::{RunId, Sha256};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::plan::blocked;
+use super::{CliError, ClusterArgs, Exit, OpenCluster};
+use crate::driver::{
+    DriveError, Holder, LockError, Request, RunLock, apply, draw_up, now_ms, survey,
+};
+use crate::run::Outcome;
+use crate::ui::{self, Output, plan_text};
+
+/// Makes the cluster what the specification says, from wherever it is now
+#[derive(Debug, clap::Args)]
+pub(super) struct ApplyArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Adds the seconds of each step at the end
+    #[arg(long)]
+    timings: bool,
+}
+
+impl ApplyArgs {
+    /// Plans, carries out, looks again. Says what is left if it cannot be finished.
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        let began = Instant::now();
+        let cluster = self.cluster.open()?;
+        cluster.warn();
+        let OpenCluster { loaded, mut store, fleet } = cluster;
+        let run = RunId(Uuid::now_v7().to_string());
+        let holder = Holder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
+        let _lock = RunLock::take(&self.cluster.state, &holder).map_err(|error| locked(&error))?;
+        let text = std::fs::read(&self.cluster.file).unwrap_or_default();
+        let spec = loaded.spec;
+        let seen = survey(&fleet, &spec).await;
+        let first = draw_up(&fleet, &spec, seen).await.map_err(|reasons| blocked(&reasons))?;
+        if self.cluster.output != Output::Json && !first.plan.is_complete() {
+            ui::print(&plan_text::brief(&spec, &first.plan));
+        }
+        let spec_sha256 = Sha256::of(&text).to_string();
+        let request = Request { fleet, spec, spec_sha256, run, began, interrupts: interrupts() };
+        let outcome =
+            apply(&request, first, &mut store, self.cluster.output.view(self.timings)).await;
+        outcome.map(|outcome| exit(&outcome)).map_err(|error| failed(&error))
+    }
+}
+
+fn exit(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Holds => Exit::Holds,
+        Outcome::Failed { .. } => Exit::Failed,
+        Outcome::Blocked { .. } => Exit::Blocked,
+        Outcome::Superseded { .. } => Exit::Superseded,
+        Outcome::Interrupted { .. } => Exit::Interrupted,
+    }
+}
+
+/// Counts how often Ctrl-C is pressed.
+fn interrupts() -> watch::Receiver<u32> {
+    let (presses, pressed) = watch::channel(0);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            presses.send_modify(|presses| *presses += 1);
+        }
+    });
+    pressed
+}
+
+fn locked(error: &LockError) -> CliError {
+    match error {
+        LockError::Held(holder) => {
+            let who = holder.as_ref().map(|Holder { pid, run, since_ms }| {
+                let since = ui::duration(now_ms().saturating_sub(*since_ms));
+                format!("run {run}, process {pid}, since {since}")
+            });
+            CliError::message(Exit::Blocked, error.to_string())
+                .because(who.unwrap_or_else(|| "it has just begun".to_owned()))
+                .hint("nothing was changed; wait for that run, or stop it with Ctrl-C")
+        }
+        LockError::Io { .. } => CliError::new(Exit::Failed, error)
+            .hint("see that the state folder can be written by you"),
+    }
+}
+
+fn failed(error: &DriveError) -> CliError {
+    CliError::new(Exit::Failed, error).hint(
+        "no further order was sent, what ran at the nodes goes on there; \
+         then run `quorate apply` again",
+    )
+}

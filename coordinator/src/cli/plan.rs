@@ -1,0 +1,38 @@
+//! `quorate plan`: what `apply` would do, and why. Changes nothing.
+
+use super::{CliError, ClusterArgs, Exit};
+use crate::driver::{draw_up, survey};
+use crate::ui::{self, Output, plan_text};
+
+/// Shows what `apply` would do on each node, and why
+#[derive(Debug, clap::Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl PlanArgs {
+    /// Looks at all nodes and prints what is left.
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        let cluster = self.cluster.open()?;
+        cluster.warn();
+        let spec = &cluster.loaded.spec;
+        let seen = survey(&cluster.fleet, spec).await;
+        let drawn =
+            draw_up(&cluster.fleet, spec, seen).await.map_err(|reasons| blocked(&reasons))?;
+        let defaults = &cluster.loaded.defaults;
+        if self.cluster.output == Output::Json {
+            ui::print(&ui::json::plan(&drawn.plan, defaults));
+        } else {
+            ui::print(&plan_text::text(spec, &drawn.plan));
+            ui::print(&plan_text::defaults(defaults));
+        }
+        Ok(Exit::Holds)
+    }
+}
+
+/// The error of a plan that must not be made. Each reason says itself what to do.
+pub(super) fn blocked(reasons: &[String]) -> CliError {
+    let error = CliError::message(Exit::Blocked, "this must not be begun now; nothing was changed");
+    error.reasons(reasons.iter().cloned()).hint("see to the above, then run the same command again")
+}

@@ -1,0 +1,56 @@
+//! The commands about the site itself, `init`, `node` and `serve`, on their way to the screen.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::init::InitArgs;
+use super::node::{NodeArgs, NodeCommand};
+use super::serve::ServeArgs;
+use super::{CliError, Exit};
+use crate::site::SiteError;
+use crate::ui;
+
+pub(super) fn init(args: &InitArgs) -> Result<Exit, CliError> {
+    let text = args.run(SystemTime::now()).map_err(|failed| error(&failed))?;
+    ui::print(&text);
+    Ok(Exit::Holds)
+}
+
+pub(super) fn node(args: &NodeArgs) -> Result<Exit, CliError> {
+    let NodeCommand::Token(token) = &args.command;
+    let outcome = token.run(SystemTime::now()).map_err(|failed| error(&failed))?;
+    // Alone on standard output, so that it can be piped to the node.
+    ui::print(&format!("{}\n", outcome.token.expose()));
+    ui::complain(&outcome.hint);
+    Ok(Exit::Holds)
+}
+
+pub(super) async fn serve(args: &ServeArgs) -> Result<Exit, CliError> {
+    let stop = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without signals there is nothing to stop by: serve until killed.
+            std::future::pending::<()>().await;
+        }
+    };
+    let tell = |line: &str| ui::print(&format!("{line}\n"));
+    let served = args.run(Arc::new(SystemTime::now), stop, tell).await;
+    served.map_err(|failed| error(&failed))?;
+    Ok(Exit::Holds)
+}
+
+/// What is wrong with a state folder.
+pub(super) fn error(error: &SiteError) -> CliError {
+    let exit = match error {
+        SiteError::Ttl(_) => Exit::Usage,
+        SiteError::Exists { .. }
+        | SiteError::Missing { .. }
+        | SiteError::Exposed { .. }
+        | SiteError::Damaged { .. }
+        | SiteError::Io { .. }
+        | SiteError::Trust(_)
+        | SiteError::Store(_)
+        | SiteError::Listen { .. }
+        | SiteError::Serve(_) => Exit::Failed,
+    };
+    CliError::new(exit, error).hint("no node was asked for anything, and nothing was changed")
+}

@@ -1,0 +1,52 @@
+//! `quorate verify`: whether everything that the specification asks for holds. Changes nothing.
+
+use quorate_proto::NodeName;
+
+use super::{CliError, ClusterArgs, Exit};
+use crate::driver::{check, survey};
+use crate::plan::{Findings, Observed, Outline};
+use crate::ui::{self, Output, drift_text};
+
+/// Checks everything that the specification asks for, and names each difference
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl VerifyArgs {
+    /// Exit code 0 if all holds, 1 where there is drift, or a node that cannot tell.
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        let cluster = self.cluster.open()?;
+        let spec = &cluster.loaded.spec;
+        let seen = survey(&cluster.fleet, spec).await;
+        let silent = silent(&seen.observed);
+        let (outline, findings, observed) = match check(&cluster.fleet, spec, seen).await {
+            Ok(checked) => checked,
+            // What stands against a plan is drift too: say it, with the nodes that are down.
+            Err(reasons) => {
+                ui::print(&drift_text::silent(&silent));
+                let error = CliError::message(Exit::Failed, "the cluster is not as specified");
+                return Err(error
+                    .reasons(reasons)
+                    .hint("see to the above, then run `quorate verify` again"));
+            }
+        };
+        let holds = holds(&outline, &findings, &observed);
+        if self.cluster.output == Output::Json {
+            ui::print(&ui::json::verdict(holds, &outline, &findings, &observed));
+        } else {
+            ui::print(&drift_text::text(spec, &outline, &findings, &observed));
+        }
+        Ok(if holds { Exit::Holds } else { Exit::Failed })
+    }
+}
+
+fn silent(observed: &Observed) -> Vec<(NodeName, String)> {
+    let nodes = observed.nodes.keys();
+    nodes.filter_map(|node| Some((node.clone(), observed.silence(node)?.to_owned()))).collect()
+}
+
+fn holds(outline: &Outline, findings: &Findings, observed: &Observed) -> bool {
+    silent(observed).is_empty() && drift_text::differing(outline, findings).next().is_none()
+}

@@ -1,0 +1,97 @@
+//! What nodes need to join: minted for one run, in memory only, and kept out of what is stored.
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use quorate_proto::{Event, Failure, Finding, JoinMaterial, Secret};
+
+/// The letters of a bootstrap token: 36, as Kubernetes' pattern `[a-z0-9]` has them.
+const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
+/// The system has no randomness to give; nothing can be done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system's random number generator failed; see the kernel's log")]
+pub struct NoRandom;
+
+/// Mints a bootstrap token and a certificate key.
+pub(super) fn mint() -> Result<JoinMaterial, NoRandom> {
+    let random = SystemRandom::new();
+    let token = format!("{}.{}", letters(&random, 6)?, letters(&random, 16)?);
+    let mut key = [0; 32];
+    random.fill(&mut key).map_err(|_unspecified| NoRandom)?;
+    let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(JoinMaterial { token: Secret::new(token), certificate_key: Secret::new(key), ca_pem: None })
+}
+
+/// The event without the run's secrets: kubeadm prints its token and its certificate key.
+pub(super) fn without_secrets(event: Event, material: &JoinMaterial) -> Event {
+    let clean = |text: String| {
+        let secrets = [material.token.expose(), material.certificate_key.expose()];
+        secrets.iter().fold(text, |text, secret| text.replace(secret, "(secret)"))
+    };
+    let all = |lines: Vec<String>| lines.into_iter().map(clean).collect();
+    match event {
+        Event::Output { line } => Event::Output { line: clean(line) },
+        Event::Activity(mut activity) => {
+            activity.text = clean(activity.text);
+            Event::Activity(activity)
+        }
+        Event::Ended { finding, failure } => Event::Ended {
+            finding: match finding {
+                Finding::Unknown { why } => Finding::Unknown { why: clean(why) },
+                Finding::Satisfied | Finding::Drifted(_) => finding,
+            },
+            failure: failure.map(|failure| Failure {
+                causes: all(failure.causes),
+                output: all(failure.output),
+                journal: all(failure.journal),
+                advice: failure.advice.map(clean),
+                transient: failure.transient,
+            }),
+        },
+        Event::Started { .. } => event,
+    }
+}
+
+fn letters(random: &SystemRandom, count: usize) -> Result<String, NoRandom> {
+    let mut text = String::with_capacity(count);
+    while text.len() < count {
+        let mut byte = [0];
+        random.fill(&mut byte).map_err(|_unspecified| NoRandom)?;
+        let [byte] = byte;
+        // 252 is the largest multiple of 36 in a byte: above it, letters would not be equally likely.
+        if byte < 252 {
+            let letter = LETTERS.get(usize::from(byte) % LETTERS.len()).copied();
+            text.extend(letter.map(char::from));
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minted_token_has_the_form_that_kubeadm_asks_for() {
+        let (one, other) = (mint().unwrap(), mint().unwrap());
+        let token = one.token.expose();
+        let (id, secret) = token.split_once('.').unwrap();
+        assert_eq!((id.len(), secret.len()), (6, 16));
+        assert!(token.bytes().all(|byte| byte == b'.' || LETTERS.contains(&byte)), "{token}");
+        assert_eq!(one.certificate_key.expose().len(), 64);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn what_kubeadm_prints_is_stored_without_the_secrets() {
+        let material = mint().unwrap();
+        let (token, key) = (material.token.expose(), material.certificate_key.expose());
+        let line = format!("kubeadm join --token {token} --certificate-key {key}");
+        let failure = Failure { output: vec![line.clone()], ..Failure::default() };
+        let ended = Event::Ended { finding: Finding::Satisfied, failure: Some(failure) };
+        for event in [Event::Output { line }, ended] {
+            let printed = format!("{:?}", without_secrets(event, &material));
+            assert!(printed.contains("--token (secret) --certificate-key (secret)"), "{printed}");
+            assert!(!printed.contains(token) && !printed.contains(key), "{printed}");
+        }
+    }
+}

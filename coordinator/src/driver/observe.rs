@@ -1,0 +1,137 @@
+//! The two rounds of looking at all nodes: Describe, then Check of every goal. Changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use quorate_proto::{Goal, NodeName, StepId};
+use tokio::task::JoinSet;
+
+use crate::fleet::{Fleet, FleetError};
+use crate::plan::{Findings, Observed, Outline, Plan, Sight, outline, pending};
+use crate::spec::ClusterSpec;
+
+/// What one round of Describe gave.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub observed: Observed,
+    /// Nodes at whose address someone else answers: no plan can be made past them.
+    pub strangers: Vec<(NodeName, String)>,
+}
+
+/// Asks every node of the specification what it is and holds, all at once.
+pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec) -> Survey {
+    let mut asked = JoinSet::new();
+    for node in &spec.nodes {
+        let (fleet, node) = (Arc::clone(fleet), node.name.clone());
+        asked.spawn(async move {
+            let before = now_ms();
+            let answer = fleet.describe(&node).await;
+            (node, answer, before.midpoint(now_ms()))
+        });
+    }
+    let mut survey = Survey::default();
+    for (node, answer, middle_ms) in asked.join_all().await {
+        let sight = match answer {
+            Ok(facts) => Sight::Seen {
+                clock_offset_ms: offset(facts.machine.clock_ms, middle_ms),
+                facts: Box::new(facts),
+            },
+            Err(FleetError::Stranger { node, why }) => {
+                survey.strangers.push((node, why.clone()));
+                Sight::Silent { why: format!("someone else answers there: {why}") }
+            }
+            Err(error) => Sight::Silent { why: error.why() },
+        };
+        survey.observed.nodes.insert(node, sight);
+    }
+    survey.strangers.sort();
+    survey
+}
+
+/// The coordinator's clock, milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How far `theirs` is ahead of `ours`.
+fn offset(theirs: u64, ours: u64) -> i64 {
+    let size = i64::try_from(theirs.abs_diff(ours)).unwrap_or(i64::MAX);
+    if theirs >= ours { size } else { -size }
+}
+
+/// What one look at all nodes gave.
+#[derive(Debug)]
+pub struct Drawn {
+    pub observed: Observed,
+    pub outline: Outline,
+    pub findings: Findings,
+    pub plan: Plan,
+}
+
+/// Checks every goal of the specification and works out what is left, or the reasons why that
+/// must not be begun.
+pub async fn draw_up(
+    fleet: &Arc<dyn Fleet>,
+    spec: &ClusterSpec,
+    survey: Survey,
+) -> Result<Drawn, Vec<String>> {
+    let (outline, findings, observed) = check(fleet, spec, survey).await?;
+    let plan =
+        pending(&outline, &findings, &observed).map_err(|blocked| vec![blocked.to_string()])?;
+    Ok(Drawn { observed, outline, findings, plan })
+}
+
+/// Asks every node that was seen whether its goals hold: one call a node, all at once.
+///
+/// A node that falls silent in between counts as silent.
+pub async fn check(
+    fleet: &Arc<dyn Fleet>,
+    spec: &ClusterSpec,
+    survey: Survey,
+) -> Result<(Outline, Findings, Observed), Vec<String>> {
+    if !survey.strangers.is_empty() {
+        let reason = |(node, why): &(NodeName, String)| {
+            format!(
+                "someone else than {node} answers at its address: {why}. Correct the address in \
+                 the specification, or enrol the node with a token of `quorate node token {node}`"
+            )
+        };
+        return Err(survey.strangers.iter().map(reason).collect());
+    }
+    let mut observed = survey.observed;
+    let outline = outline(spec, &observed).map_err(|blocked| vec![blocked.to_string()])?;
+    let mut goals: BTreeMap<&NodeName, Vec<(StepId, Goal)>> = BTreeMap::new();
+    for step in outline.steps.iter().filter(|step| observed.facts(&step.id.node).is_some()) {
+        let of_node = goals.entry(&step.id.node).or_default();
+        of_node.push((step.id.clone(), step.goal.clone()));
+    }
+    let mut asked = JoinSet::new();
+    for (node, steps) in goals {
+        let (fleet, node) = (Arc::clone(fleet), node.clone());
+        asked.spawn(async move {
+            let (ids, goals): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+            let answer = fleet.check(&node, &goals).await;
+            (node, answer.map(|findings| ids.into_iter().zip(findings).collect::<Vec<_>>()))
+        });
+    }
+    let mut findings = Findings::new();
+    for (node, answer) in asked.join_all().await {
+        match answer {
+            Ok(of_node) => findings.extend(of_node),
+            Err(error) => drop(observed.nodes.insert(node, Sight::Silent { why: error.why() })),
+        }
+    }
+    Ok((outline, findings, observed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_ahead_or_behind() {
+        assert_eq!((offset(1500, 1000), offset(1000, 1500)), (500, -500));
+    }
+}

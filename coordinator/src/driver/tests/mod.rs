@@ -1,0 +1,315 @@
+//! Whole runs against nodes in memory. Time passes when all wait for it.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "a fake models some goals, a test some events")]
+
+mod fake;
+mod shown;
+
+use std::sync::{Arc, Mutex};
+
+use quorate_proto::{Event, Goal, RunId, StepId};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::fake::{FakeFleet, Fault, node, order_of_another};
+use super::{Request, apply, draw_up, survey};
+use crate::fleet::Fleet;
+use crate::run::{Outcome, RunEvent, RunState, Stamped};
+use crate::spec::{self, ClusterSpec};
+use crate::store::Store;
+use crate::ui::View;
+
+const NODES: [&str; 4] = ["cp-1", "cp-2", "cp-3", "worker-1"];
+
+struct Site {
+    folder: TempDir,
+    fleet: FakeFleet,
+    spec: ClusterSpec,
+    presses: watch::Sender<u32>,
+    seen: Arc<Mutex<Vec<Stamped>>>,
+    /// Ctrl-C at these events, by what they are.
+    press_at: Vec<fn(&RunEvent) -> bool>,
+}
+
+/// Keeps what it is shown.
+struct Witness {
+    seen: Arc<Mutex<Vec<Stamped>>>,
+    presses: watch::Sender<u32>,
+    press_at: Vec<fn(&RunEvent) -> bool>,
+}
+
+impl View for Witness {
+    fn show(&mut self, _state: &RunState, stamped: &Stamped) {
+        self.seen.lock().unwrap().push(stamped.clone());
+        if self.press_at.first().is_some_and(|press| press(&stamped.event)) {
+            self.press_at.remove(0);
+            self.presses.send_modify(|presses| *presses += 1);
+        }
+    }
+
+    fn tick(&mut self, _state: &RunState, _at_ms: u64) {}
+
+    fn close(&mut self) {}
+}
+
+impl Site {
+    fn new() -> Self {
+        let text = "\
+apiVersion: quorate.dev/v1alpha1
+kind: Cluster
+metadata: {name: lab}
+spec:
+  kubernetes: {version: v1.35.4}
+  endpoint: {host: 10.0.0.11}
+  network: {plugin: none}
+  nodes:
+  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
+  - {name: cp-2, address: 10.0.0.12, roles: [control-plane]}
+  - {name: cp-3, address: 10.0.0.13, roles: [control-plane]}
+  - {name: worker-1, address: 10.0.0.21, roles: [worker]}
+";
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = FakeFleet::new(&NODES);
+        let spec = spec::parse(text, "cluster.yaml", folder.path()).unwrap().spec;
+        let (presses, seen) = (watch::channel(0).0, Arc::default());
+        Self { folder, fleet, spec, presses, seen, press_at: Vec::new() }
+    }
+
+    async fn apply(&self) -> Outcome {
+        self.seen.lock().unwrap().clear();
+        self.presses.send_replace(0);
+        let mut store = Store::open(self.folder.path()).unwrap();
+        let request = Request {
+            fleet: Arc::new(self.fleet.clone()),
+            spec: self.spec.clone(),
+            spec_sha256: String::new(),
+            run: RunId(uuid::Uuid::now_v7().to_string()),
+            began: Instant::now(),
+            interrupts: self.presses.subscribe(),
+        };
+        let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
+        let seen = survey(&fleet, &self.spec).await;
+        let first = match draw_up(&fleet, &self.spec, seen).await {
+            Ok(first) => first,
+            Err(reasons) => return Outcome::Blocked { reasons },
+        };
+        let witness = Witness {
+            seen: Arc::clone(&self.seen),
+            presses: self.presses.clone(),
+            press_at: self.press_at.clone(),
+        };
+        apply(&request, first, &mut store, Box::new(witness)).await.unwrap()
+    }
+
+    fn seen(&self, wanted: impl Fn(&RunEvent) -> bool) -> usize {
+        self.seen.lock().unwrap().iter().filter(|stamped| wanted(&stamped.event)).count()
+    }
+
+    fn stored(&self) -> Vec<Stamped> {
+        let store = Store::open(self.folder.path()).unwrap();
+        store.events(&store.newest_run().unwrap().unwrap().id).unwrap()
+    }
+}
+
+fn step(name: &str, goal: &str) -> StepId {
+    StepId { node: node(name), goal: goal.to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bare_nodes_become_a_cluster_and_a_second_run_sends_no_order() {
+    let site = Site::new();
+    assert_eq!(site.apply().await, Outcome::Holds);
+    let orders = site.fleet.orders();
+    assert!(orders > 40, "{orders}");
+    assert_eq!(site.apply().await, Outcome::Holds);
+    assert_eq!(site.fleet.orders(), orders);
+    assert_eq!(site.seen(|event| matches!(event, RunEvent::Dispatched { .. })), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_is_what_was_shown_and_holds_no_secret() {
+    let site = Site::new();
+    site.apply().await;
+    let stored = site.stored();
+    assert_eq!(stored, *site.seen.lock().unwrap());
+    let text = serde_json::to_string(&stored).unwrap();
+    assert!(text.contains("--token (secret)"), "the fake printed no token");
+    let token = text.split("--token ").skip(1).find(|rest| !rest.starts_with("(secret)"));
+    assert_eq!(token, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_order_is_on_disk_before_it_is_sent() {
+    let mut site = Site::new();
+    site.fleet.witness = Some(site.folder.path().to_owned());
+    assert_eq!(site.apply().await, Outcome::Holds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_moment_the_next_run_finishes() {
+    let whole = {
+        let site = Site::new();
+        site.apply().await;
+        site.seen(|_| true)
+    };
+    for kill_after in (0..whole).step_by(7) {
+        let site = Site::new();
+        let killed = async {
+            while site.seen(|_| true) < kill_after {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            _ = site.apply() => {}
+            () = killed => {}
+        }
+        assert_eq!(site.apply().await, Outcome::Holds, "killed after {kill_after}");
+        let foundings = site.fleet.applied("cp-1", "etcd-member");
+        assert_eq!(foundings, 1, "killed after {kill_after}: orders under way are followed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_mended_by_attaching_to_the_same_operation() {
+    let site = Site::new();
+    site.fleet.fault("cp-2", "etcd-member", &[Fault::Breaks]);
+    assert_eq!(site.apply().await, Outcome::Holds);
+    assert_eq!(site.fleet.applied("cp-2", "etcd-member"), 1);
+    assert_eq!(site.seen(|event| matches!(event, RunEvent::Broken { .. })), 1);
+    let attached = |event: &RunEvent| match event {
+        RunEvent::Told { event: Event::Started { attached }, .. } => *attached,
+        _ => false,
+    };
+    assert_eq!(site.seen(attached), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_ended_while_the_node_was_away_is_not_done_again() {
+    let site = Site::new();
+    site.fleet.fault("cp-2", "etcd-member", &[Fault::Away]);
+    assert_eq!(site.apply().await, Outcome::Holds);
+    assert_eq!(site.fleet.applied("cp-2", "etcd-member"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_gone_while_it_joins_etcd_lets_no_other_join() {
+    let site = Site::new();
+    site.fleet.fault("cp-2", "etcd-member", &[Fault::Gone]);
+    let outcome = site.apply().await;
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    assert_eq!(site.seen(|event| matches!(event, RunEvent::Lost { .. })), 1);
+    assert_eq!(site.fleet.applied("cp-3", "etcd-member"), 0);
+    assert_eq!(site.fleet.applied("worker-1", "kubelet-certificate"), 1, "workers go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_worker_is_left_out_and_joins_when_it_is_back() {
+    let site = Site::new();
+    site.fleet.silence("worker-1", true);
+    let Outcome::Failed { left } = site.apply().await else { panic!("the worker is missing") };
+    assert!(left.contains(&step("worker-1", "kubelet-started")), "{left:?}");
+    assert_eq!(site.fleet.applied("cp-3", "control-plane-marked"), 1);
+    assert_eq!(site.fleet.applied("worker-1", "kubelet-started"), 0);
+    site.fleet.silence("worker-1", false);
+    assert_eq!(site.apply().await, Outcome::Holds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_control_plane_blocks_the_founding() {
+    let site = Site::new();
+    site.fleet.silence("cp-3", true);
+    let Outcome::Blocked { reasons } = site.apply().await else { panic!("founded blindly") };
+    assert!(reasons[0].contains("cp-3 does not answer"), "{reasons:?}");
+    assert_eq!(site.fleet.orders(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_taken_over_stops_and_says_by_whom() {
+    let site = Site::new();
+    site.fleet.fault("cp-2", "packages", &[Fault::Superseded]);
+    let outcome = site.apply().await;
+    let Outcome::Superseded { node: by, by: term } = outcome else { panic!("{outcome:?}") };
+    assert_eq!((by, term.number), (node("cp-2"), 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_is_tried_three_times_and_no_more() {
+    let site = Site::new();
+    site.fleet.fault("cp-2", "packages", &[Fault::Transient; 2]);
+    assert_eq!(site.apply().await, Outcome::Holds);
+    assert_eq!(site.fleet.applied("cp-2", "packages"), 3);
+
+    let site = Site::new();
+    site.fleet.fault("cp-2", "packages", &[Fault::Transient; 9]);
+    let Outcome::Failed { left } = site.apply().await else { panic!("it cannot hold") };
+    assert!(left.contains(&step("cp-2", "packages")), "{left:?}");
+    assert_eq!(site.fleet.applied("cp-2", "packages"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_not_tried_again_and_the_others_go_on() {
+    let site = Site::new();
+    site.fleet.fault("cp-3", "packages", &[Fault::Fails]);
+    let outcome = site.apply().await;
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    assert_eq!(site.fleet.applied("cp-3", "packages"), 1);
+    assert_eq!(site.fleet.applied("cp-2", "control-plane-marked"), 1);
+    assert_eq!(site.apply().await, Outcome::Holds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_of_another_run_is_followed_before_the_node_gets_orders() {
+    let site = Site::new();
+    order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
+    assert_eq!(site.apply().await, Outcome::Holds);
+    assert_eq!(site.seen(|event| matches!(event, RunEvent::Followed { .. })), 1);
+    assert_eq!(site.fleet.applied("cp-1", "swap-off"), 1);
+    let began = site.stored().remove(0).event;
+    assert!(matches!(began, RunEvent::Began { term: 4, .. }), "{began:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_hangs_is_reported_and_left_to_itself() {
+    let site = Site::new();
+    site.fleet.fault("worker-1", "packages", &[Fault::Hangs]);
+    let outcome = site.apply().await;
+    let Outcome::Failed { left } = outcome else { panic!("{outcome:?}") };
+    assert!(left.contains(&step("worker-1", "packages")), "{left:?}");
+    assert!(site.seen(|event| matches!(event, RunEvent::Overdue { .. })) >= 1);
+    assert_eq!(site.fleet.applied("cp-3", "control-plane-marked"), 1);
+}
+
+fn dispatched(event: &RunEvent) -> bool {
+    matches!(event, RunEvent::Dispatched { .. })
+}
+
+fn interrupted(event: &RunEvent) -> bool {
+    matches!(event, RunEvent::Interrupted)
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_ctrl_c_what_runs_ends_and_nothing_new_begins() {
+    let mut site = Site::new();
+    site.press_at = vec![dispatched];
+    let outcome = site.apply().await;
+    let Outcome::Interrupted { left, running } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(running, []);
+    assert!(left > 30, "{left}");
+    // One order a node was on its way.
+    assert_eq!(site.fleet.orders(), NODES.len());
+    site.press_at.clear();
+    assert_eq!(site.apply().await, Outcome::Holds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_second_ctrl_c_the_run_leaves_at_once_and_names_what_goes_on() {
+    let mut site = Site::new();
+    site.press_at = vec![dispatched, interrupted];
+    let outcome = site.apply().await;
+    let Outcome::Interrupted { running, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(running.len(), NODES.len(), "{running:?}");
+    assert_eq!(site.fleet.orders(), 0);
+    site.press_at.clear();
+    assert_eq!(site.apply().await, Outcome::Holds);
+}

@@ -1,0 +1,102 @@
+//! What `plan`, `verify` and `status` say of the nodes in memory.
+
+use std::sync::Arc;
+
+use super::fake::order_of_another;
+use super::{Fault, Site};
+use crate::driver::{Drawn, check, draw_up, survey};
+use crate::fleet::Fleet;
+use crate::ui::{drift_text, json, plan_text, status_text};
+use quorate_proto::Goal;
+
+impl Site {
+    async fn drawn(&self) -> Drawn {
+        let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
+        draw_up(&fleet, &self.spec, survey(&fleet, &self.spec).await).await.unwrap()
+    }
+
+    async fn verified(&self) -> String {
+        let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
+        let seen = survey(&fleet, &self.spec).await;
+        let (outline, findings, observed) = check(&fleet, &self.spec, seen).await.unwrap();
+        drift_text::text(&self.spec, &outline, &findings, &observed)
+    }
+
+    async fn status(&self) -> String {
+        let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
+        let observed = survey(&fleet, &self.spec).await.observed;
+        status_text::text(&self.spec, &observed, crate::driver::now_ms())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_says_for_each_node_what_changes_and_why_and_what_etcd_bears() {
+    let site = Site::new();
+    site.fleet.fault("cp-3", "etcd-member", &[Fault::Fails]);
+    site.apply().await;
+    let text = plan_text::text(&site.spec, &site.drawn().await.plan);
+    let start = "cluster lab: ";
+    let cp_3 = "\ncp-3 (10.0.0.13)\n  joining etcd (restarts ";
+    let why = "\n      etcd-member: not so -> so\n";
+    let etcd = "
+etcd: now 2 voters, of which 0 may fail; afterwards 3 voters, of which 1 may fail
+
+next: `quorate apply` does this
+";
+    assert!(text.starts_with(start) && text.ends_with(etcd), "{text}");
+    assert!(text.contains(cp_3) && text.contains(why), "{text}");
+    assert!(!text.contains("\ncp-2 ("), "nothing is left there: {text}");
+    let read: serde_json::Value =
+        serde_json::from_str(&json::plan(&site.drawn().await.plan, &[])).unwrap();
+    assert_eq!(read["plan"]["tolerance"]["after"]["voters"], 3, "{read}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_of_a_whole_cluster_says_that_nothing_is_to_do() {
+    let site = Site::new();
+    site.apply().await;
+    let text = plan_text::text(&site.spec, &site.drawn().await.plan);
+    assert!(text.starts_with("nothing to do: cluster lab is as specified ("), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_names_what_is_held_back_by_a_silent_node() {
+    let site = Site::new();
+    site.apply().await;
+    site.fleet.silence("worker-1", true);
+    let text = plan_text::text(&site.spec, &site.drawn().await.plan);
+    assert!(text.contains("worker-1 does not answer (no route to host)"), "{text}");
+    assert!(text.contains("cannot be done before worker-1 answers again"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn verify_names_each_difference_and_the_dead_node() {
+    let site = Site::new();
+    site.apply().await;
+    let whole = site.verified().await;
+    assert!(whole.ends_with(" checks, no difference\n"), "{whole}");
+    site.fleet.forget("cp-2", "swap-off");
+    site.fleet.silence("cp-1", true);
+    let text = site.verified().await;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "cp-1 does not answer: no route to host");
+    assert_eq!(lines[1], "cp-2: it does not hold that swap is off");
+    assert_eq!(lines[2], "    swap-off: not so, wanted so");
+    assert!(lines[3].contains("1 of ") && lines[3].ends_with("1 node does not answer"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_shows_nodes_operations_and_etcd() {
+    let site = Site::new();
+    site.apply().await;
+    site.fleet.silence("worker-1", true);
+    site.fleet.forget_term("cp-1");
+    order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
+    let text = site.status().await;
+    assert!(text.contains("worker-1  does not answer: no route to host"), "{text}");
+    assert!(text.contains("works on swap-off since 0.0 s, by order of run another"), "{text}");
+    assert!(
+        text.contains("sees it: 3 voters, leader cp-1, 1 more may fail\n  cp-1  voter, healthy\n"),
+        "{text}"
+    );
+}

@@ -1,0 +1,188 @@
+//! The fleet over gRPC with mutual TLS: one lazily connected channel a node.
+//!
+//! Deadlines are set here and errors get their meaning here; nothing is tried twice.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, node_channel};
+use quorate_proto::wire::node::node_client::NodeClient;
+use quorate_proto::wire::{Order, WireError, node};
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Refusal, Secret, Term};
+use tokio::sync::mpsc::UnboundedSender;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+use super::{Fleet, FleetError};
+use crate::spec::ClusterSpec;
+
+/// An agent describes its node from memory and a few small files.
+const DESCRIBE: Duration = Duration::from_secs(5);
+/// A check of all goals lists packages and images and asks the Kubernetes API.
+const CHECK: Duration = Duration::from_secs(15);
+/// A kubeconfig is a few KiB; facts with many addresses and certificates stay below 100 KiB. A goal
+/// carries at most a manifest, so that all goals of a node stay well below this.
+const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The nodes of one specification.
+#[derive(Debug, Clone)]
+pub struct GrpcFleet {
+    nodes: BTreeMap<NodeName, NodeClient<Channel>>,
+}
+
+impl GrpcFleet {
+    /// Connects to nobody yet: each channel does with its first call, and again after it broke.
+    pub fn new(
+        spec: &ClusterSpec,
+        site: &SiteId,
+        credentials: &Arc<ArcSwap<Credentials>>,
+    ) -> Result<Self, TrustError> {
+        let client = |address, node: &NodeName| {
+            let channel = node_channel(address, node, site, Arc::clone(credentials))?;
+            Ok(NodeClient::new(channel)
+                .max_decoding_message_size(MESSAGE_BYTES)
+                .max_encoding_message_size(MESSAGE_BYTES))
+        };
+        let nodes = spec.nodes.iter().map(|node| {
+            let address = SocketAddr::new(node.address, node.agent_port);
+            Ok((node.name.clone(), client(address, &node.name)?))
+        });
+        Ok(Self { nodes: nodes.collect::<Result<_, TrustError>>()? })
+    }
+
+    fn client(&self, node: &NodeName) -> Result<NodeClient<Channel>, FleetError> {
+        self.nodes.get(node).cloned().ok_or_else(|| FleetError::Refused {
+            node: node.clone(),
+            why: "the specification does not name it".to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl Fleet for GrpcFleet {
+    async fn describe(&self, node: &NodeName) -> Result<Facts, FleetError> {
+        let mut client = self.client(node)?;
+        let reply = within(node, DESCRIBE, client.describe(node::DescribeRequest {})).await?;
+        reply.try_into().map_err(|error| wire(node, &error))
+    }
+
+    async fn check(&self, node: &NodeName, goals: &[Goal]) -> Result<Vec<Finding>, FleetError> {
+        let mut client = self.client(node)?;
+        let reply = within(node, CHECK, client.check(node::CheckRequest::from(goals))).await?;
+        let findings: Vec<Finding> = reply.try_into().map_err(|error| wire(node, &error))?;
+        if findings.len() == goals.len() {
+            return Ok(findings);
+        }
+        let (asked, told) = (goals.len(), findings.len());
+        let why =
+            format!("it answered for {told} of {asked} goals; its agent may be of another version");
+        Err(FleetError::Refused { node: node.clone(), why })
+    }
+
+    async fn ensure(
+        &self,
+        node: &NodeName,
+        order: Order,
+        events: UnboundedSender<Event>,
+    ) -> Result<(), FleetError> {
+        let mut client = self.client(node)?;
+        let request = node::EnsureRequest::from(&order);
+        // The answer comes as soon as the order is taken; only the stream after it is long.
+        let mut stream = within(node, DESCRIBE, client.ensure(request)).await?;
+        loop {
+            let event = stream.message().await.map_err(|status| meaning(node, &status))?;
+            let Some(event) = event else { return Err(silent(node, "the stream ended early")) };
+            let event = Event::try_from(event).map_err(|error| wire(node, &error))?;
+            let last = matches!(event, Event::Ended { .. });
+            // The driver went away: what runs at the node goes on all the same.
+            if events.send(event).is_err() || last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn cancel(
+        &self,
+        node: &NodeName,
+        operation: &OperationId,
+        term: &Term,
+    ) -> Result<(), FleetError> {
+        let mut client = self.client(node)?;
+        let request =
+            node::CancelRequest { operation: operation.0.clone(), term: Some(term.into()) };
+        within(node, DESCRIBE, client.cancel(request)).await?;
+        Ok(())
+    }
+
+    async fn kubeconfig(&self, node: &NodeName) -> Result<Secret, FleetError> {
+        let mut client = self.client(node)?;
+        let reply = within(node, DESCRIBE, client.kubeconfig(node::KubeconfigRequest {})).await?;
+        Ok(reply.into())
+    }
+}
+
+async fn within<T>(
+    node: &NodeName,
+    deadline: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>> + Send,
+) -> Result<T, FleetError> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(reply)) => Ok(reply.into_inner()),
+        Ok(Err(status)) => Err(meaning(node, &status)),
+        Err(_) => Err(silent(node, &format!("no answer within {} s", deadline.as_secs()))),
+    }
+}
+
+fn silent(node: &NodeName, why: &str) -> FleetError {
+    FleetError::Silent { node: node.clone(), why: why.to_owned() }
+}
+
+fn wire(node: &NodeName, error: &WireError) -> FleetError {
+    FleetError::Refused { node: node.clone(), why: error.to_string() }
+}
+
+fn meaning(node: &NodeName, status: &Status) -> FleetError {
+    let node = node.clone();
+    match explain(status) {
+        Contact::Silent { why } => return FleetError::Silent { node, why },
+        Contact::Stranger { why } => return FleetError::Stranger { node, why },
+        Contact::Answered => {}
+    }
+    match Refusal::from_status(status) {
+        Some(Refusal::Superseded { term }) => FleetError::Superseded { node, term },
+        Some(Refusal::Busy { operation, goal }) => FleetError::Busy { node, operation, goal },
+        Some(Refusal::Invalid(why)) => FleetError::Refused { node, why },
+        // An agent that shuts down says so; it may well be back in a moment.
+        None if matches!(status.code(), Code::Unavailable | Code::Cancelled) => {
+            silent(&node, status.message())
+        }
+        None => {
+            let why = format!("{} ({})", status.message(), status.code());
+            FleetError::Refused { node, why }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_proto::RunId;
+
+    use super::*;
+
+    #[test]
+    fn what_an_agent_answers_keeps_its_meaning() {
+        let node = NodeName::try_from("cp-1").unwrap();
+        let term = Term { number: 7, run: RunId("r".to_owned()) };
+        let superseded = Status::from(&Refusal::Superseded { term: term.clone() });
+        let expected = FleetError::Superseded { node: node.clone(), term };
+        assert_eq!(meaning(&node, &superseded), expected);
+        let leaving = meaning(&node, &Status::unavailable("shutting down"));
+        assert_eq!(leaving, silent(&node, "shutting down"));
+        let denied = meaning(&node, &Status::permission_denied("operators only"));
+        assert!(matches!(denied, FleetError::Refused { .. }), "{denied:?}");
+    }
+}

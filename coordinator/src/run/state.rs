@@ -1,0 +1,227 @@
+//! The state of a run, folded from its events.
+
+use std::collections::BTreeMap;
+
+use quorate_proto::{
+    Activity, ActivityKind, Event, Failure, Finding, NodeName, OperationId, RunId, StepId,
+};
+
+use super::{Account, Outcome, PlannedStep, RunEvent, Stamped};
+use crate::plan::Lane;
+
+/// What is known of a run after some of its events. Upheld by [`RunState::fold`] alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunState {
+    pub run: RunId,
+    pub cluster: String,
+    /// In the order of the specification.
+    pub nodes: Vec<(NodeName, NodeState)>,
+    /// Of the newest plan, those that have not ended yet.
+    pub left: Vec<PlannedStep>,
+    /// Rounds of looking at all nodes.
+    pub rounds: u32,
+    /// Steps that hold by this run's work.
+    pub done: usize,
+    pub failed: Vec<Failed>,
+    /// Steps that ended, in the order of ending.
+    pub ended: Vec<Ended>,
+    pub interrupted: bool,
+    pub outcome: Option<Outcome>,
+    pub account: Account,
+    /// Time of the newest event.
+    pub at_ms: u64,
+    working: BTreeMap<NodeName, ActivityKind>,
+}
+
+/// One node in a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeState {
+    pub doing: Option<Doing>,
+    /// Why it does not answer.
+    pub silent: Option<String>,
+}
+
+/// An operation under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doing {
+    pub step: StepId,
+    pub operation: OperationId,
+    /// "joining etcd"
+    pub doing: String,
+    /// "etcd has its member here"
+    pub done: String,
+    /// The newest thing the node said of it, such as "kubeadm join phase etcd-join".
+    pub activity: Option<Activity>,
+    pub since_ms: u64,
+    pub overdue: bool,
+}
+
+/// A step that ended, one way or the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub step: StepId,
+    /// What holds if its goal does.
+    pub done: String,
+    pub took_ms: u64,
+}
+
+/// A step that ended without its goal holding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    pub step: StepId,
+    pub doing: String,
+    pub finding: Finding,
+    pub failure: Option<Failure>,
+}
+
+impl RunState {
+    /// Takes the next event in.
+    pub fn fold(&mut self, stamped: &Stamped) {
+        let stretch = stamped.at_ms.saturating_sub(self.at_ms);
+        self.account.count(stretch, &self.working);
+        self.at_ms = stamped.at_ms;
+        match &stamped.event {
+            RunEvent::Began { run, term: _, cluster, nodes, started_ms: _ } => {
+                let fresh = nodes.iter().map(|node| (node.clone(), NodeState::default()));
+                *self = Self {
+                    run: run.clone(),
+                    cluster: cluster.clone(),
+                    nodes: fresh.collect(),
+                    at_ms: stamped.at_ms,
+                    // Looking at the nodes before the first plan is time of the run too.
+                    account: std::mem::take(&mut self.account),
+                    ..Self::default()
+                };
+            }
+            RunEvent::Planned { left, silent } => {
+                self.rounds += 1;
+                self.left.clone_from(left);
+                self.failed.retain(|failed| left.iter().any(|left| left.step == failed.step));
+                for (name, node) in &mut self.nodes {
+                    let why = silent.iter().find(|silent| silent.node == *name);
+                    node.silent = why.map(|silent| silent.why.clone());
+                }
+            }
+            RunEvent::Dispatched { step, operation, doing, done } => {
+                self.failed.retain(|failed| failed.step != *step);
+                self.begin(step, operation, doing, done);
+            }
+            RunEvent::Followed { step, operation, doing, .. } => {
+                self.begin(step, operation, doing, &format!("{doing} ended"));
+            }
+            RunEvent::Told { step, event } => self.told(step, event),
+            RunEvent::Broken { step, why } => {
+                self.node(&step.node, |node| node.silent = Some(why.clone()));
+            }
+            RunEvent::Lost { step, why } => {
+                self.end(step);
+                self.node(&step.node, |node| node.silent = Some(why.clone()));
+            }
+            RunEvent::Overdue { step, seconds: _ } => self.node(&step.node, |node| {
+                node.doing.iter_mut().for_each(|doing| doing.overdue = true);
+            }),
+            RunEvent::NotTaken { step, .. } | RunEvent::Retrying { step, .. } => {
+                self.working.remove(&step.node);
+                self.node(&step.node, |node| node.doing = None);
+            }
+            RunEvent::Freed { step } => self.end(step),
+            RunEvent::Interrupted => self.interrupted = true,
+            RunEvent::Finished { outcome, account: _ } => {
+                self.outcome = Some(outcome.clone());
+            }
+        }
+    }
+
+    /// Where the time went, as far as this moment.
+    pub fn account_until(&self, at_ms: u64) -> Account {
+        let mut account = self.account.clone();
+        account.count(at_ms.saturating_sub(self.at_ms), &self.working);
+        account
+    }
+
+    /// What a node works on.
+    pub fn doing(&self, node: &NodeName) -> Option<&Doing> {
+        self.nodes.iter().find(|(name, _)| name == node).and_then(|(_, node)| node.doing.as_ref())
+    }
+
+    /// What a node without work waits for, in words; `None` where nothing is left there.
+    pub fn waits_for(&self, node: &NodeName) -> Option<String> {
+        let next = self.left.iter().find(|left| left.step.node == *node)?;
+        let unmet = self.left.iter().find(|left| next.after.contains(&left.step));
+        if let Some(first) = unmet {
+            let failed = self.failed.iter().any(|failed| failed.step == first.step);
+            let state = if failed { "held up by" } else { "waits for" };
+            return Some(format!("{state} {}: {}", first.step.node, first.doing));
+        }
+        Some(match next.lane {
+            Lane::Free => format!("next: {}", next.doing),
+            Lane::Membership => format!("waits for its turn: {}", next.doing),
+            Lane::WorkerJoins { width } => {
+                format!("waits for its turn, {width} at once: {}", next.doing)
+            }
+        })
+    }
+
+    fn told(&mut self, step: &StepId, event: &Event) {
+        match event {
+            Event::Started { attached: _ } => {
+                self.working.insert(step.node.clone(), ActivityKind::Own);
+                self.node(&step.node, |node| node.silent = None);
+            }
+            Event::Activity(activity) => {
+                self.working.insert(step.node.clone(), activity.kind);
+                self.node(&step.node, |node| {
+                    node.doing.iter_mut().for_each(|doing| doing.activity = Some(activity.clone()));
+                });
+            }
+            Event::Output { line: _ } => {}
+            Event::Ended { finding, failure } => {
+                let doing = self.doing(&step.node).map(|doing| doing.doing.clone());
+                self.end(step);
+                if finding.is_satisfied() {
+                    self.done += 1;
+                    self.left.retain(|left| left.step != *step);
+                } else {
+                    self.failed.push(Failed {
+                        step: step.clone(),
+                        doing: doing.unwrap_or_else(|| step.goal.clone()),
+                        finding: finding.clone(),
+                        failure: failure.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, step: &StepId, operation: &OperationId, doing: &str, done: &str) {
+        let at_ms = self.at_ms;
+        self.working.insert(step.node.clone(), ActivityKind::Own);
+        self.node(&step.node, |node| {
+            node.doing = Some(Doing {
+                step: step.clone(),
+                operation: operation.clone(),
+                doing: doing.to_owned(),
+                done: done.to_owned(),
+                activity: None,
+                since_ms: at_ms,
+                overdue: false,
+            });
+        });
+    }
+
+    fn end(&mut self, step: &StepId) {
+        self.working.remove(&step.node);
+        let mut ended = None;
+        self.node(&step.node, |node| ended = node.doing.take());
+        if let Some(Doing { done, since_ms, .. }) = ended {
+            let took_ms = self.at_ms.saturating_sub(since_ms);
+            self.ended.push(Ended { step: step.clone(), done, took_ms });
+        }
+    }
+
+    fn node(&mut self, name: &NodeName, change: impl FnOnce(&mut NodeState)) {
+        if let Some((_, node)) = self.nodes.iter_mut().find(|(known, _)| known == name) {
+            change(node);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `quorate verify` as text: each difference from the specification, by node, as a sentence.
+
+use quorate_proto::{Finding, NodeName};
+
+use super::{count, line, summary};
+use crate::plan::{Findings, Observed, Outline, Step};
+use crate::run::words;
+use crate::spec::ClusterSpec;
+
+/// Steps whose goals do not hold on nodes that answer. An offer that nobody needs is no drift.
+pub fn differing<'a>(
+    outline: &'a Outline,
+    findings: &'a Findings,
+) -> impl Iterator<Item = (&'a Step, &'a Finding)> {
+    let lasting = outline.steps.iter().filter(|step| !step.transient || step.clears());
+    let found = lasting.filter_map(|step| Some((step, findings.get(&step.id)?)));
+    found.filter(|(_, finding)| !finding.is_satisfied())
+}
+
+/// Nodes that do not answer, one a line.
+pub fn silent(silent: &[(NodeName, String)]) -> String {
+    silent.iter().map(|(node, why)| format!("{node} does not answer: {why}\n")).collect()
+}
+
+/// All of it; the last line is the result.
+pub fn text(
+    spec: &ClusterSpec,
+    outline: &Outline,
+    findings: &Findings,
+    observed: &Observed,
+) -> String {
+    let mut text = String::new();
+    let (mut drifts, mut dead) = (0, 0);
+    for node in &spec.nodes {
+        if let Some(why) = observed.silence(&node.name) {
+            dead += 1;
+            text += &silent(&[(node.name.clone(), why.to_owned())]);
+            continue;
+        }
+        for (step, finding) in differing(outline, findings) {
+            if step.id.node == node.name {
+                drifts += 1;
+                line(
+                    &mut text,
+                    format_args!(
+                        "{}: it does not hold that {}",
+                        node.name,
+                        words::done(&step.goal)
+                    ),
+                );
+                text += &summary::found(finding, "    ");
+            }
+        }
+    }
+    let checked = count(findings.len(), "check");
+    text + &if drifts == 0 && dead == 0 {
+        format!("cluster {} is as specified: {checked}, no difference\n", spec.name)
+    } else {
+        format!(
+            "cluster {} is not as specified: {} of {checked} do not hold, {} not answer\n\
+             next: `quorate plan` shows what would mend it; start the agents that do not answer\n",
+            spec.name,
+            drifts,
+            match dead {
+                1 => "1 node does".to_owned(),
+                dead => format!("{dead} nodes do"),
+            },
+        )
+    }
+}

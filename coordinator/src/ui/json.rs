@@ -1,0 +1,111 @@
+//! JSON for programs: one object a line. Of a run, each event exactly as it is stored; of the other
+//! commands, one object with their result.
+
+use quorate_proto::{Facts, Finding, NodeName, StepId};
+use serde::Serialize;
+
+use super::View;
+use super::drift_text::differing;
+use crate::plan::{Findings, Observed, Outline, Plan, Sight};
+use crate::run::{RunState, Stamped};
+
+/// Prints each event.
+pub(super) struct Json;
+
+impl View for Json {
+    fn show(&mut self, _state: &RunState, stamped: &Stamped) {
+        super::print(&line(stamped));
+    }
+
+    fn tick(&mut self, _state: &RunState, _at_ms: u64) {}
+
+    fn close(&mut self) {}
+}
+
+/// The result of `plan`.
+pub fn plan(plan: &Plan, defaults: &[(String, String)]) -> String {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        plan: &'a Plan,
+        defaults: &'a [(String, String)],
+    }
+    line(&Shown { plan, defaults })
+}
+
+/// The result of `verify`.
+pub fn verdict(holds: bool, outline: &Outline, findings: &Findings, observed: &Observed) -> String {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        holds: bool,
+        silent: Vec<Silent<'a>>,
+        drifts: Vec<Drifting<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Silent<'a> {
+        node: &'a NodeName,
+        why: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Drifting<'a> {
+        step: &'a StepId,
+        finding: &'a Finding,
+    }
+    let nodes = observed.nodes.keys();
+    let silent = nodes.filter_map(|node| Some(Silent { node, why: observed.silence(node)? }));
+    let drifts = differing(outline, findings);
+    let drifts = drifts.map(|(step, finding)| Drifting { step: &step.id, finding });
+    line(&Shown { holds, silent: silent.collect(), drifts: drifts.collect() })
+}
+
+/// The result of `status`.
+pub fn status(observed: &Observed) -> String {
+    #[derive(Serialize)]
+    struct Node<'a> {
+        node: &'a NodeName,
+        silent: Option<&'a str>,
+        clock_offset_ms: Option<i64>,
+        facts: Option<&'a Facts>,
+    }
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        nodes: Vec<Node<'a>>,
+    }
+    let nodes = observed.nodes.iter().map(|(node, sight)| match sight {
+        Sight::Seen { facts, clock_offset_ms } => {
+            Node { node, silent: None, clock_offset_ms: Some(*clock_offset_ms), facts: Some(facts) }
+        }
+        Sight::Silent { why } => {
+            Node { node, silent: Some(why), clock_offset_ms: None, facts: None }
+        }
+    });
+    line(&Shown { nodes: nodes.collect() })
+}
+
+fn line(value: &impl Serialize) -> String {
+    // Plain data with text keys: it always serialises.
+    serde_json::to_string(value).map(|json| json + "\n").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_proto::{Activity, ActivityKind, Event};
+
+    use super::*;
+    use crate::run::RunEvent;
+
+    #[test]
+    fn an_event_is_one_line_that_reads_back() {
+        let step = StepId { node: "cp-2".try_into().unwrap(), goal: "etcd-member".to_owned() };
+        let activity = Activity { kind: ActivityKind::Kubeadm, text: "kubeadm".to_owned() };
+        let event = RunEvent::Told { step, event: Event::Activity(activity) };
+        let stamped = Stamped { seq: 7, at_ms: 1200, event };
+        let line = line(&stamped);
+        assert_eq!(
+            line,
+            "{\"seq\":7,\"at_ms\":1200,\"event\":{\"kind\":\"told\",\"step\":{\"node\":\"cp-2\",\
+             \"goal\":\"etcd-member\"},\"event\":{\"activity\":{\"kind\":\"kubeadm\",\
+             \"text\":\"kubeadm\"}}}}\n"
+        );
+        assert_eq!(serde_json::from_str::<Stamped>(&line).unwrap(), stamped);
+    }
+}

@@ -1,0 +1,95 @@
+//! What people and programs see. Nothing else in quorate prints.
+//!
+//! A run is shown by one of three views of the same events: `plain`, `live` and `json`. Results go to
+//! standard output, errors and warnings to standard error.
+
+pub mod drift_text;
+pub mod json;
+mod live;
+mod plain;
+pub mod plan_text;
+pub mod status_text;
+pub mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
+
+use clap::ValueEnum;
+
+use crate::run::{RunState, Stamped};
+
+/// How a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// `live` on a terminal, `plain` elsewhere.
+    #[default]
+    Auto,
+    /// One line a node, redrawn as things happen.
+    Live,
+    /// One line an event.
+    Plain,
+    /// One JSON object a line: {"seq", "`at_ms`", "event"}.
+    Json,
+}
+
+/// Shows a run while it happens, or a stored one again.
+pub trait View: Send {
+    /// An event was folded into the state.
+    fn show(&mut self, state: &RunState, stamped: &Stamped);
+    /// Time went by without an event: `at_ms` since the run began.
+    fn tick(&mut self, state: &RunState, at_ms: u64);
+    /// Nothing further comes; whatever was drawn stays as it is.
+    fn close(&mut self);
+}
+
+impl Output {
+    /// The view to use. Where there is no terminal, `live` falls back to `plain`.
+    pub fn view(self, timings: bool) -> Box<dyn View> {
+        let terminal = io::stdout().is_terminal();
+        match self {
+            Self::Json => Box::new(json::Json),
+            Self::Auto | Self::Live if terminal => Box::new(live::Live::new(timings)),
+            Self::Auto | Self::Live | Self::Plain => Box::new(plain::Plain { timings }),
+        }
+    }
+}
+
+/// Prints a result, text that ends with its own line break.
+///
+/// A reader that went away, such as `head`, is no error of ours.
+pub fn print(text: &str) {
+    io::Write::write_all(&mut io::stdout().lock(), text.as_bytes()).ok();
+}
+
+/// Prints a warning or an error.
+pub fn complain(text: &str) {
+    io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).ok();
+}
+
+/// Whether what goes to standard error may be coloured (<https://no-color.org>).
+pub fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+}
+
+/// Adds a line to a text.
+fn line(text: &mut String, line: fmt::Arguments<'_>) {
+    // A String takes every write.
+    writeln!(text, "{line}").ok();
+}
+
+/// A stretch of time as people say it: `0.4 s`, `12 s`, `3 min 5 s`.
+pub fn duration(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        10_000..60_000 => format!("{} s", ms / 1000),
+        _ => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
+    }
+}
+
+/// A number and its noun: `1 step`, `3 steps`.
+pub fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

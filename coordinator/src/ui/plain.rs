@@ -1,0 +1,108 @@
+//! A run as lines of text: time since its beginning, node, sentence. For logs and pipes.
+
+use quorate_proto::{ActivityKind, Event, NodeName, StepId};
+
+use super::{View, count, duration, summary};
+use crate::run::{RunEvent, RunState, Stamped};
+
+/// Prints lines as events come.
+pub(super) struct Plain {
+    /// The seconds of each step at the end.
+    pub(super) timings: bool,
+}
+
+impl View for Plain {
+    fn show(&mut self, state: &RunState, stamped: &Stamped) {
+        super::print(&lines(state, stamped));
+        if self.timings && state.outcome.is_some() {
+            super::print(&summary::timings(state));
+        }
+    }
+
+    fn tick(&mut self, _state: &RunState, _at_ms: u64) {}
+
+    fn close(&mut self) {}
+}
+
+/// What one event says; empty where it tells a person nothing new.
+pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
+    let at = |node: &str, text: &str| {
+        let (seconds, tenth) = (stamped.at_ms / 1000, stamped.at_ms % 1000 / 100);
+        format!("{seconds:>4}.{tenth} s  {node:<width$}  {text}\n", width = width(state))
+    };
+    let on = |node: &NodeName, text: &str| at(node.as_str(), text);
+    match &stamped.event {
+        RunEvent::Began { run, term, cluster, nodes, started_ms: _ } => {
+            let nodes = count(nodes.len(), "node");
+            at("", &format!("run {run} on cluster {cluster}, {nodes} (term {term})"))
+        }
+        RunEvent::Planned { left, silent } => {
+            let round = if state.rounds > 1 { "looked at all nodes again: " } else { "" };
+            let mut text = at("", &format!("{round}{} left", count(left.len(), "step")));
+            for silent in silent {
+                text += &on(&silent.node, &format!("does not answer: {}", silent.why));
+            }
+            text
+        }
+        RunEvent::Followed { step, by, doing, .. } => {
+            let by = by.as_ref().map(|by| format!(" by order of run {}", by.run));
+            on(&step.node, &format!("is still {doing}{}: following it", by.unwrap_or_default()))
+        }
+        RunEvent::NotTaken { step, why } => {
+            on(&step.node, &format!("{}: not yet, {why}", step.goal))
+        }
+        RunEvent::Freed { step } => {
+            on(&step.node, &format!("is free again, {} is over", step.goal))
+        }
+        RunEvent::Told { step, event } => {
+            let told = told(state, step, event).map(|text| on(&step.node, &text));
+            let failed = failure(state, step, event);
+            let failed = failed.map(|(head, details)| on(&step.node, &head) + &details);
+            told.or(failed).unwrap_or_default()
+        }
+        RunEvent::Broken { step, why } => {
+            on(&step.node, &format!("the connection broke, asking again: {why}"))
+        }
+        RunEvent::Lost { step, why } => {
+            on(&step.node, &format!("is lost while working on {}: {why}; others go on", step.goal))
+        }
+        RunEvent::Overdue { step, seconds } => {
+            let doing = state.doing(&step.node).map_or(step.goal.as_str(), |doing| &doing.doing);
+            on(&step.node, &format!("still {doing} after {seconds} s; it is not interrupted"))
+        }
+        RunEvent::Retrying { step, attempt, why } => {
+            on(&step.node, &format!("trying {} again (attempt {attempt}): {why}", step.goal))
+        }
+        RunEvent::Interrupted => at("", summary::INTERRUPTED),
+        RunEvent::Dispatched { .. } => String::new(),
+        RunEvent::Finished { outcome, account } => summary::text(state, outcome, account),
+    }
+}
+
+fn width(state: &RunState) -> usize {
+    state.nodes.iter().map(|(node, _)| node.as_str().len()).max().unwrap_or_default()
+}
+
+/// The agent's own stretches are short and said by their result; the others are worth a line.
+fn told(state: &RunState, step: &StepId, event: &Event) -> Option<String> {
+    match event {
+        Event::Activity(activity) if activity.kind != ActivityKind::Own => {
+            let doing = state.doing(&step.node)?;
+            Some(format!("{} ({})", doing.doing, activity.text))
+        }
+        Event::Ended { finding, failure: _ } if finding.is_satisfied() => {
+            let ended = state.ended.iter().rev().find(|ended| ended.step == *step)?;
+            Some(format!("{}, {}", ended.done, duration(ended.took_ms)))
+        }
+        Event::Started { .. } | Event::Activity(_) | Event::Output { .. } | Event::Ended { .. } => {
+            None
+        }
+    }
+}
+
+fn failure(state: &RunState, step: &StepId, event: &Event) -> Option<(String, String)> {
+    let Event::Ended { finding, .. } = event else { return None };
+    let failed = state.failed.iter().rev().find(|failed| failed.step == *step)?;
+    let head = format!("FAILED: {} (step {step})", failed.doing);
+    (!finding.is_satisfied()).then(|| (head, summary::failed(failed)))
+}

@@ -1,0 +1,138 @@
+//! The last words of a run: what failed and why, what is left, where the time went, what to do next.
+
+use quorate_proto::{Finding, StepId};
+
+use super::{count, duration, line};
+use crate::run::{Account, Ended, Failed, Outcome, RunState};
+
+/// What Ctrl-C brings about.
+pub(super) const INTERRUPTED: &str = "interrupted: no further order is sent, waiting for what runs \
+                                      to end (Ctrl-C again to leave at once)";
+
+/// All of it.
+pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
+    let mut text = String::from("\n");
+    let took = duration(account.total_ms);
+    let cluster = &state.cluster;
+    match outcome {
+        Outcome::Holds if state.done == 0 && state.rounds <= 1 => {
+            line(
+                &mut text,
+                format_args!("nothing to do: cluster {cluster} is as specified ({took})"),
+            );
+            return text;
+        }
+        Outcome::Holds => {
+            let done = count(state.done, "step");
+            line(
+                &mut text,
+                format_args!("cluster {cluster} is as specified: {done} done in {took}"),
+            );
+        }
+        Outcome::Failed { left } => {
+            line(
+                &mut text,
+                format_args!("cluster {cluster} is not complete: {}", steps(left, "left")),
+            );
+            text += &again(state);
+        }
+        Outcome::Blocked { reasons } => {
+            line(&mut text, format_args!("cluster {cluster}: what is left must not be begun now"));
+            text += &reasons.iter().map(|reason| format!("  {reason}\n")).collect::<String>();
+            text += "next: see to the above, then run `quorate apply` again\n";
+        }
+        Outcome::Superseded { node, by } => {
+            line(
+                &mut text,
+                format_args!(
+                    "node {node} obeys run {} (term {}) now: this run sends no further order\n\
+                 next: let that run finish; `quorate status` shows what it does",
+                    by.run, by.number
+                ),
+            );
+        }
+        Outcome::Interrupted { left, running } => {
+            line(&mut text, format_args!("interrupted: {} left", count(*left, "step")));
+            for step in running {
+                line(&mut text, format_args!("  {} goes on at node {}", step.goal, step.node));
+            }
+            text += "next: `quorate apply` goes on from here\n";
+        }
+    }
+    text + &time(account)
+}
+
+/// One failure with everything that is known of it.
+pub fn failed(failed: &Failed) -> String {
+    let failure = failed.failure.clone().unwrap_or_default();
+    let mut text = String::new();
+    for (depth, cause) in failure.causes.iter().enumerate() {
+        let lead = if depth == 0 { "" } else { "  because " };
+        line(&mut text, format_args!("    {lead}{cause}"));
+    }
+    text += &found(&failed.finding, "    ");
+    for (title, lines) in [("its last lines", &failure.output), ("the journal", &failure.journal)] {
+        if !lines.is_empty() {
+            line(&mut text, format_args!("    {title}:"));
+            text += &lines.iter().map(|line| format!("      | {line}\n")).collect::<String>();
+        }
+    }
+    let advice = failure.advice.unwrap_or_else(|| {
+        let node = &failed.step.node;
+        format!("see `journalctl -u quorate-agent` on {node}, then run `quorate apply` again")
+    });
+    text + &format!("    next: {advice}\n")
+}
+
+/// What a check found, as sentences; nothing for a goal that holds.
+pub fn found(finding: &Finding, indent: &str) -> String {
+    match finding {
+        Finding::Satisfied => String::new(),
+        Finding::Drifted(drifts) => drifts
+            .iter()
+            .map(|drift| {
+                format!("{indent}{}: {}, wanted {}\n", drift.what, drift.found, drift.wanted)
+            })
+            .collect(),
+        Finding::Unknown { why } => format!("{indent}not known: {why}\n"),
+    }
+}
+
+/// Where the time went.
+pub fn time(account: &Account) -> String {
+    format!(
+        "of {}: kubeadm {}, packages {}, images {}, waiting for Kubernetes {}, \
+         quorate itself {} ({:.1} %)\n",
+        seconds(account.total_ms),
+        seconds(account.kubeadm_ms),
+        seconds(account.packages_ms),
+        seconds(account.images_ms),
+        seconds(account.waiting_ms),
+        seconds(account.overhead_ms),
+        account.overhead_percent(),
+    )
+}
+
+/// Seconds of each step, longest first.
+pub fn timings(state: &RunState) -> String {
+    let mut ended: Vec<_> = state.ended.iter().collect();
+    ended.sort_by_key(|ended| std::cmp::Reverse(ended.took_ms));
+    let line = |ended: &&Ended| format!("{:>9}  {}\n", seconds(ended.took_ms), ended.step);
+    ended.iter().map(line).collect()
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+fn again(state: &RunState) -> String {
+    let failed = state.failed.iter().map(|failed| format!("  failed: {}\n", failed.step));
+    failed.collect::<String>()
+        + "next: see to what failed, then run `quorate apply` again: it goes on from here\n"
+}
+
+fn steps(steps: &[StepId], state: &str) -> String {
+    let mut nodes: Vec<&str> = steps.iter().map(|step| step.node.as_str()).collect();
+    nodes.dedup();
+    format!("{} {state} on {}", count(steps.len(), "step"), nodes.join(", "))
+}

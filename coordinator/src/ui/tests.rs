@@ -1,0 +1,207 @@
+//! A small run, as people see it.
+
+use quorate_proto::{
+    Activity, ActivityKind, Drift, Event, Failure, Finding, NodeName, OperationId, RunId, StepId,
+    Term,
+};
+
+use super::{count, duration, live, plain};
+use crate::plan::Lane;
+use crate::run::{Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
+
+fn node(name: &str) -> NodeName {
+    name.try_into().unwrap()
+}
+
+fn step(name: &str, goal: &str) -> StepId {
+    StepId { node: node(name), goal: goal.to_owned() }
+}
+
+fn left(step: StepId, doing: &str, after: Option<&StepId>, lane: Lane) -> PlannedStep {
+    let after = after.into_iter().cloned().collect();
+    PlannedStep { step, doing: doing.to_owned(), after, lane }
+}
+
+fn dispatched(step: StepId, doing: &str, done: &str) -> RunEvent {
+    let operation = OperationId("o".to_owned());
+    RunEvent::Dispatched { step, operation, doing: doing.to_owned(), done: done.to_owned() }
+}
+
+fn doing(step: StepId, kind: ActivityKind, text: &str) -> RunEvent {
+    let activity = Activity { kind, text: text.to_owned() };
+    RunEvent::Told { step, event: Event::Activity(activity) }
+}
+
+fn ended(step: StepId, finding: Finding, failure: Option<Failure>) -> RunEvent {
+    RunEvent::Told { step, event: Event::Ended { finding, failure } }
+}
+
+/// Two control planes: one turns swap off and joins etcd, the other fails at its packages.
+fn a_run() -> Vec<Stamped> {
+    let (swap, etcd) = (step("cp-1", "swap-off"), step("cp-1", "etcd-member"));
+    let (packages, joins) = (step("cp-10", "packages"), step("cp-10", "etcd-member"));
+    let run = RunId("run-1".to_owned());
+    let nodes = vec![node("cp-1"), node("cp-10")];
+    let failure = Failure {
+        causes: vec!["`apt-get install` ended with status 100".to_owned(), "no space".to_owned()],
+        output: vec!["E: You don't have enough free space".to_owned()],
+        advice: Some("free space in /var and run `quorate apply` again".to_owned()),
+        ..Failure::default()
+    };
+    let drift = Finding::Drifted(vec![Drift::new("kubeadm", "not installed", "1.35.4-1.1")]);
+    let events = vec![
+        (0, RunEvent::Began { run, term: 3, cluster: "lab".to_owned(), nodes, started_ms: 1 }),
+        (
+            100,
+            RunEvent::Planned {
+                left: vec![
+                    left(swap.clone(), "turning swap off", None, Lane::Free),
+                    left(etcd.clone(), "joining etcd", Some(&swap), Lane::Membership),
+                    left(packages.clone(), "installing packages", None, Lane::Free),
+                    left(joins, "joining etcd", Some(&etcd), Lane::Membership),
+                ],
+                silent: vec![],
+            },
+        ),
+        (100, dispatched(swap.clone(), "turning swap off", "swap is off")),
+        (100, dispatched(packages.clone(), "installing packages", "packages are installed")),
+        (200, doing(packages.clone(), ActivityKind::Packages, "apt-get install")),
+        (300, doing(swap.clone(), ActivityKind::Own, "swapoff")),
+        (400, ended(swap, Finding::Satisfied, None)),
+        (400, dispatched(etcd.clone(), "joining etcd", "etcd has its member here")),
+        (500, doing(etcd.clone(), ActivityKind::Kubeadm, "kubeadm join phase etcd-join")),
+        (3_500, ended(packages, drift, Some(failure))),
+        (12_400, ended(etcd, Finding::Satisfied, None)),
+    ];
+    let stamped = |(at, (at_ms, event))| Stamped { seq: at + 1, at_ms, event };
+    (0_u64..).zip(events).map(stamped).collect()
+}
+
+fn fold(events: &[Stamped]) -> (RunState, String) {
+    let (mut state, mut text) = (RunState::default(), String::new());
+    for stamped in events {
+        state.fold(stamped);
+        text += &plain::lines(&state, stamped);
+    }
+    (state, text)
+}
+
+#[test]
+fn each_plain_line_tells_a_person_something() {
+    let expected = "   0.0 s         run run-1 on cluster lab, 2 nodes (term 3)
+   0.1 s         4 steps left
+   0.2 s  cp-10  installing packages (apt-get install)
+   0.4 s  cp-1   swap is off, 0.3 s
+   0.5 s  cp-1   joining etcd (kubeadm join phase etcd-join)
+   3.5 s  cp-10  FAILED: installing packages (step cp-10/packages)
+    `apt-get install` ended with status 100
+      because no space
+    kubeadm: not installed, wanted 1.35.4-1.1
+    its last lines:
+      | E: You don't have enough free space
+    next: free space in /var and run `quorate apply` again
+  12.4 s  cp-1   etcd has its member here, 12 s
+";
+    assert_eq!(fold(&a_run()).1, expected);
+}
+
+#[test]
+fn a_stored_run_is_shown_as_it_was() {
+    let shown = fold(&a_run());
+    let stored: Vec<String> =
+        a_run().iter().map(|event| serde_json::to_string(event).unwrap()).collect();
+    let read: Vec<Stamped> =
+        stored.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    assert_eq!(fold(&read), shown);
+}
+
+#[test]
+fn the_account_of_a_run_leaves_only_its_own_time_as_overhead() {
+    let account = fold(&a_run()).0.account_until(13_000);
+    assert_eq!(account.packages_ms, 3_300);
+    assert_eq!(account.kubeadm_ms, 11_900);
+    // Before apt-get began, and after etcd-join ended.
+    assert_eq!(account.overhead_ms, 200 + 600);
+    assert_eq!(account.total_ms, 13_000);
+}
+
+#[test]
+fn a_terminal_shows_what_each_node_does_or_waits_for() {
+    let rows = |upto: usize, at_ms| {
+        let (state, _) = fold(&a_run()[..upto]);
+        let rows = state.nodes.iter().map(|(name, node)| live::row(&state, name, node, at_ms));
+        rows.collect::<Vec<_>>()
+    };
+    assert_eq!(rows(1, 50), ["being looked at", "being looked at"]);
+    assert_eq!(rows(2, 100), ["next: turning swap off", "next: installing packages"]);
+    assert_eq!(
+        rows(9, 2_500),
+        [
+            "joining etcd (kubeadm join phase etcd-join), 2 s",
+            "installing packages (apt-get install), 2 s"
+        ]
+    );
+    assert_eq!(rows(11, 13_000), ["done", "FAILED: installing packages"]);
+}
+
+#[test]
+fn a_node_that_is_lost_is_said_to_be_silent_until_it_answers() {
+    let mut events = a_run();
+    events.truncate(9);
+    let etcd = step("cp-1", "etcd-member");
+    let next = |events: &mut Vec<Stamped>, event| {
+        let seq = events.last().map_or(1, |last| last.seq + 1);
+        events.push(Stamped { seq, at_ms: 5_000, event });
+    };
+    next(&mut events, RunEvent::Broken { step: etcd.clone(), why: "reset by peer".to_owned() });
+    let (state, _) = fold(&events);
+    assert_eq!(state.nodes[0].1.silent.as_deref(), Some("reset by peer"));
+    assert!(state.nodes[0].1.doing.is_some(), "it may still be joining");
+    let silent = vec![Silent { node: node("cp-1"), why: "no route to host".to_owned() }];
+    next(&mut events, RunEvent::Lost { step: etcd, why: "no route to host".to_owned() });
+    next(&mut events, RunEvent::Planned { left: vec![], silent });
+    let (state, _) = fold(&events);
+    let (name, silent) = &state.nodes[0];
+    assert_eq!(live::row(&state, name, silent, 0), "does not answer: no route to host");
+    next(&mut events, RunEvent::Planned { left: vec![], silent: vec![] });
+    assert_eq!(fold(&events).0.nodes[0].1.silent, None);
+}
+
+#[test]
+fn the_end_of_a_run_says_what_to_do_next() {
+    let mut events = a_run();
+    let outcomes = [
+        (Outcome::Failed { left: vec![step("cp-10", "packages")] }, "run `quorate apply` again"),
+        (
+            Outcome::Superseded {
+                node: node("cp-1"),
+                by: Term { number: 4, run: RunId("run-2".to_owned()) },
+            },
+            "node cp-1 obeys run run-2 (term 4)",
+        ),
+        (
+            Outcome::Interrupted { left: 3, running: vec![step("cp-1", "etcd-member")] },
+            "etcd-member goes on at node cp-1",
+        ),
+        (Outcome::Blocked { reasons: vec!["start cp-2".to_owned()] }, "start cp-2"),
+        (Outcome::Holds, "cluster lab is as specified: 2 steps done in 13 s"),
+    ];
+    let (state, _) = fold(&events);
+    let account = state.account_until(13_000);
+    for (outcome, expected) in outcomes {
+        let event = RunEvent::Finished { outcome, account: account.clone() };
+        events.push(Stamped { seq: 12, at_ms: 13_000, event });
+        let (_, text) = fold(&events);
+        assert!(text.contains(expected), "{text}");
+        assert!(text.contains("quorate itself 0.8 s (6.2 %)"), "{text}");
+        events.pop();
+    }
+}
+
+#[test]
+fn durations_are_as_exact_as_people_need() {
+    let texts = [40, 9_990, 12_700, 61_000].map(duration);
+    assert_eq!(texts, ["0.0 s", "9.9 s", "12 s", "1 min 1 s"]);
+    assert_eq!(count(1, "step"), "1 step");
+    assert_eq!(count(0, "step"), "0 steps");
+}
