@@ -73,8 +73,8 @@ fn locked(error: &LockError) -> CliError {
     match error {
         LockError::Held(holder) => {
             let who = holder.as_ref().map(|Holder { pid, run, since_ms }| {
-                let since = ui::duration(now_ms().saturating_sub(*since_ms));
-                format!("run {run}, process {pid}, since {since}")
+                let ago = ui::duration(now_ms().saturating_sub(*since_ms));
+                format!("run {run}, process {pid}, began {ago} ago")
             });
             CliError::message(Exit::Blocked, error.to_string())
                 .because(who.unwrap_or_else(|| "it has just begun".to_owned()))

@@ -2,6 +2,9 @@
 //!
 //! Deadlines are set here and errors get their meaning here; nothing is tried twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,8 +25,9 @@ use crate::spec::ClusterSpec;
 
 /// An agent describes its node from memory and a few small files.
 const DESCRIBE: Duration = Duration::from_secs(5);
-/// A check of all goals lists packages and images and asks the Kubernetes API.
-const CHECK: Duration = Duration::from_secs(15);
+/// A check of all goals asks the Kubernetes API a dozen times, a few at once; where that is silent,
+/// the agent gives each question up after 5 s.
+const CHECK: Duration = Duration::from_secs(30);
 /// A kubeconfig is a few KiB; facts with many addresses and certificates stay below 100 KiB. A goal
 /// carries at most a manifest, so that all goals of a node stay well below this.
 const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -164,25 +168,5 @@ fn meaning(node: &NodeName, status: &Status) -> FleetError {
             let why = format!("{} ({})", status.message(), status.code());
             FleetError::Refused { node, why }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use quorate_proto::RunId;
-
-    use super::*;
-
-    #[test]
-    fn what_an_agent_answers_keeps_its_meaning() {
-        let node = NodeName::try_from("cp-1").unwrap();
-        let term = Term { number: 7, run: RunId("r".to_owned()) };
-        let superseded = Status::from(&Refusal::Superseded { term: term.clone() });
-        let expected = FleetError::Superseded { node: node.clone(), term };
-        assert_eq!(meaning(&node, &superseded), expected);
-        let leaving = meaning(&node, &Status::unavailable("shutting down"));
-        assert_eq!(leaving, silent(&node, "shutting down"));
-        let denied = meaning(&node, &Status::permission_denied("operators only"));
-        assert!(matches!(denied, FleetError::Refused { .. }), "{denied:?}");
     }
 }

@@ -108,4 +108,20 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<Stamped>(&line).unwrap(), stamped);
     }
+
+    #[test]
+    fn the_documented_events_are_those_that_are_printed() {
+        let text = include_str!("../../../docs/EVENTS.md");
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('{')).collect();
+        let mut state = RunState::default();
+        for json in &lines {
+            let stamped: Stamped = serde_json::from_str(json).unwrap();
+            assert_eq!(line(&stamped).trim_end(), *json);
+            state.fold(&stamped);
+            if let RunEvent::Finished { account, .. } = stamped.event {
+                assert_eq!(account, state.account);
+            }
+        }
+        assert_eq!((lines.len(), state.done, state.left.len()), (8, 1, 0));
+    }
 }

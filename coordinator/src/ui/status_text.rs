@@ -48,7 +48,7 @@ fn seen(node: &NodeSpec, facts: &Facts, offset_ms: i64, now_ms: u64) -> Vec<Stri
         let since = under_way.since_ms.saturating_add_signed(-offset_ms);
         let (goal, run) = (&under_way.goal, &under_way.term.run);
         let elapsed = duration(now_ms.saturating_sub(since));
-        lines.push(format!("works on {goal} since {elapsed}, by order of run {run}"));
+        lines.push(format!("has been at {goal} for {elapsed}, by order of run {run}"));
     }
     if offset_ms.abs() > 500 {
         lines.push(format!("its clock is {offset_ms} ms from this machine's"));

@@ -94,7 +94,7 @@ async fn status_shows_nodes_operations_and_etcd() {
     order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
     let text = site.status().await;
     assert!(text.contains("worker-1  does not answer: no route to host"), "{text}");
-    assert!(text.contains("works on swap-off since 0.0 s, by order of run another"), "{text}");
+    assert!(text.contains("has been at swap-off for 0.0 s, by order of run another"), "{text}");
     assert!(
         text.contains("sees it: 3 voters, leader cp-1, 1 more may fail\n  cp-1  voter, healthy\n"),
         "{text}"
