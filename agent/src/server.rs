@@ -48,6 +48,8 @@ impl NodeService {
 
 const NO_CERTIFICATE: &str = "orders need an operator's certificate";
 const OTHER_SITE: &str = "this node is enrolled with another site; run quorate where its site is";
+const NO_KUBECONFIG: &str =
+    "this node has no admin kubeconfig: it is not, or not yet, a control plane";
 const NO_OPERATOR: &str = "only an operator gives orders";
 
 #[tonic::async_trait]
@@ -81,6 +83,16 @@ impl Node for NodeService {
         let order: Order = self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
         let events = self.worker.ensure(order).await.map_err(|e| not_taken(&e))?;
         Ok(Response::new(to_wire(events).boxed()))
+    }
+
+    async fn kubeconfig(
+        &self,
+        request: Request<node::KubeconfigRequest>,
+    ) -> Result<Response<node::KubeconfigReply>, Status> {
+        self.authorise(request)?;
+        let kubeconfig = self.worker.kubeconfig().await.map_err(|error| host_status(&error))?;
+        let kubeconfig = kubeconfig.ok_or_else(|| Status::not_found(NO_KUBECONFIG))?;
+        Ok(Response::new((&kubeconfig).into()))
     }
 
     async fn cancel(

@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use quorate_proto::wire::Order;
 use quorate_proto::{
-    Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName, OperationId, Refusal, Term,
+    Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName, OperationId, Refusal, Secret,
+    Term,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -19,6 +20,7 @@ use crate::facts;
 use crate::failure;
 use crate::goal::{Ensure, Work};
 use crate::host::{Host, HostError};
+use crate::kubeadm::ADMIN_CONF;
 use crate::ledger::{Begun, Content, Ledger, LedgerError};
 use crate::operation::Operation;
 use crate::progress::Progress;
@@ -146,6 +148,11 @@ impl Worker {
             kubernetes: facts::kubernetes(host).await?,
             etcd: facts::etcd(host).await,
         })
+    }
+
+    /// The cluster's admin kubeconfig; `None` where this node has none.
+    pub async fn kubeconfig(&self) -> Result<Option<Secret>, HostError> {
+        Ok(self.host.text(ADMIN_CONF).await?.map(Secret::new))
     }
 
     /// A finding for each goal, in their order. Runs beside an operation too.

@@ -419,7 +419,7 @@ async fn findings_keep_the_order_of_their_goals_and_a_check_has_a_deadline() {
 #[tokio::test]
 async fn the_ledger_holds_no_material() {
     let host = Arc::new(TestHost::default());
-    let secret = |text: &str| quorate_proto::Secret::new(text.to_owned());
+    let secret = |text: &str| Secret::new(text.to_owned());
     let (token, certificate_key) = (secret("abcdef.0123456789abcdef"), secret("ffff"));
     let material = Some(JoinMaterial { token, certificate_key, ca_pem: None });
     drop(open(&host).await.ensure(Order { material, ..first() }).await.unwrap());

@@ -35,7 +35,7 @@ impl ApplyArgs {
         let _lock = RunLock::take(&self.cluster.state, &holder).map_err(|error| locked(&error))?;
         let text = std::fs::read(&self.cluster.file).unwrap_or_default();
         let spec = loaded.spec;
-        let seen = survey(&fleet, &spec).await;
+        let seen = survey(&fleet, &spec, None).await;
         let first = draw_up(&fleet, &spec, seen).await.map_err(|reasons| blocked(&reasons))?;
         if self.cluster.output != Output::Json && !first.plan.is_complete() {
             ui::print(&plan_text::brief(&spec, &first.plan));

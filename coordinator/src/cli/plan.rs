@@ -17,7 +17,7 @@ impl PlanArgs {
         let cluster = self.cluster.open()?;
         cluster.warn();
         let spec = &cluster.loaded.spec;
-        let seen = survey(&cluster.fleet, spec).await;
+        let seen = survey(&cluster.fleet, spec, None).await;
         let drawn =
             draw_up(&cluster.fleet, spec, seen).await.map_err(|reasons| blocked(&reasons))?;
         let defaults = &cluster.loaded.defaults;

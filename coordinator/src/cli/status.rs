@@ -16,7 +16,7 @@ impl StatusArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let cluster = self.cluster.open()?;
         let spec = &cluster.loaded.spec;
-        let survey = survey(&cluster.fleet, spec).await;
+        let survey = survey(&cluster.fleet, spec, None).await;
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::status(&survey.observed));
         } else {

@@ -19,7 +19,7 @@ impl VerifyArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let cluster = self.cluster.open()?;
         let spec = &cluster.loaded.spec;
-        let seen = survey(&cluster.fleet, spec).await;
+        let seen = survey(&cluster.fleet, spec, None).await;
         let silent = silent(&seen.observed);
         let (outline, findings, observed) = match check(&cluster.fleet, spec, seen).await {
             Ok(checked) => checked,

@@ -103,12 +103,20 @@ async fn rounds(
         control_planes: control_planes.collect(),
         ca_pem: OnceCell::new(),
     });
-    let mut look = Some(first);
+    // Orders may still be on their way from a run before: only a look that claims the nodes is a
+    // ground to act on. Where there is nothing to do no node need be claimed.
+    let mut look = Some(first).filter(|first| first.plan.is_complete());
     let mut progress = Progress::default();
     loop {
         let drawn = match look.take() {
             Some(drawn) => Ok(drawn),
-            None => draw_up(fleet, spec, survey(fleet, spec).await).await,
+            None => {
+                let seen = survey(fleet, spec, Some(&orders.term)).await;
+                if let Some((node, by)) = seen.superseded {
+                    return Ok(Outcome::Superseded { node, by });
+                }
+                draw_up(fleet, spec, seen).await
+            }
         };
         let drawn = match drawn {
             Ok(drawn) => drawn,

@@ -1,10 +1,11 @@
-//! The two rounds of looking at all nodes: Describe, then Check of every goal. Changes nothing.
+//! The two rounds of looking at all nodes: Describe, then Check of every goal. Changes nothing but,
+//! where a run is about to give orders, whom the nodes obey.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quorate_proto::{Goal, NodeName, StepId};
+use quorate_proto::{Goal, NodeName, StepId, Term};
 use tokio::task::JoinSet;
 
 use crate::fleet::{Fleet, FleetError};
@@ -17,16 +18,19 @@ pub struct Survey {
     pub observed: Observed,
     /// Nodes at whose address someone else answers: no plan can be made past them.
     pub strangers: Vec<(NodeName, String)>,
+    /// A node that obeys a newer run than the one that claims it.
+    pub superseded: Option<(NodeName, Term)>,
 }
 
-/// Asks every node of the specification what it is and holds, all at once.
-pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec) -> Survey {
+/// Asks every node of the specification what it is and holds, all at once. With a claim, no older
+/// order begins at a node that answered: what the survey does not show cannot happen any more.
+pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec, claim: Option<&Term>) -> Survey {
     let mut asked = JoinSet::new();
     for node in &spec.nodes {
-        let (fleet, node) = (Arc::clone(fleet), node.name.clone());
+        let (fleet, node, claim) = (Arc::clone(fleet), node.name.clone(), claim.cloned());
         asked.spawn(async move {
             let before = now_ms();
-            let answer = fleet.describe(&node).await;
+            let answer = fleet.describe(&node, claim.as_ref()).await;
             (node, answer, before.midpoint(now_ms()))
         });
     }
@@ -41,7 +45,12 @@ pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec) -> Survey {
                 survey.strangers.push((node, why.clone()));
                 Sight::Silent { why: format!("someone else answers there: {why}") }
             }
-            Err(error) => Sight::Silent { why: error.why() },
+            Err(error) => {
+                if let FleetError::Superseded { node, term } = &error {
+                    survey.superseded = Some((node.clone(), term.clone()));
+                }
+                Sight::Silent { why: error.why() }
+            }
         };
         survey.observed.nodes.insert(node, sight);
     }

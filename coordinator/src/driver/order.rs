@@ -96,7 +96,7 @@ impl Orders {
     ) {
         let mut patience = PATIENCE.iter();
         let last = loop {
-            let wait = match self.fleet.describe(&node).await {
+            let wait = match self.fleet.describe(&node, None).await {
                 Ok(facts)
                     if facts.under_way.as_ref().is_none_or(|now| now.operation != operation) =>
                 {
@@ -134,7 +134,7 @@ impl Orders {
     async fn ca_pem(&self) -> Result<String, String> {
         let ask = async || {
             for node in &self.control_planes {
-                if let Ok(facts) = self.fleet.describe(node).await
+                if let Ok(facts) = self.fleet.describe(node, None).await
                     && let Some(ca) = facts.kubernetes.ca
                 {
                     return Ok(ca.pem);
@@ -181,7 +181,7 @@ impl Attempt<'_> {
     /// Attaches to the operation, or learns that it ended, or sends it once more.
     async fn again(&self, tell: &(impl Fn(News) + Send + Sync)) -> Result<Event, FleetError> {
         let fleet = &self.orders.fleet;
-        let facts = fleet.describe(self.node).await?;
+        let facts = fleet.describe(self.node, None).await?;
         match facts.under_way {
             Some(under_way) if under_way.operation == self.order.operation => {}
             Some(other) => {

@@ -68,9 +68,10 @@ impl GrpcFleet {
 
 #[async_trait]
 impl Fleet for GrpcFleet {
-    async fn describe(&self, node: &NodeName) -> Result<Facts, FleetError> {
+    async fn describe(&self, node: &NodeName, claim: Option<&Term>) -> Result<Facts, FleetError> {
         let mut client = self.client(node)?;
-        let reply = within(node, DESCRIBE, client.describe(node::DescribeRequest {})).await?;
+        let request = node::DescribeRequest::from(claim);
+        let reply = within(node, DESCRIBE, client.describe(request)).await?;
         reply.try_into().map_err(|error| wire(node, &error))
     }
 

@@ -53,6 +53,16 @@ struct FakeNode {
     offer_left: bool,
 }
 
+impl FakeNode {
+    fn admit(&mut self, name: &NodeName, term: &Term) -> Result<(), FleetError> {
+        if !term.obeyed_after(&self.term) {
+            return Err(FleetError::Superseded { node: name.clone(), term: self.term.clone() });
+        }
+        self.term = term.clone();
+        Ok(())
+    }
+}
+
 /// All nodes; clones are the same nodes.
 #[derive(Clone)]
 pub(super) struct FakeFleet {
@@ -118,10 +128,7 @@ impl FakeFleet {
         let joining = nodes.values().filter_map(|node| node.under_way.as_ref());
         let joins = joining.filter(|(under_way, _)| under_way.goal == "etcd-member").count();
         let fake = nodes.get_mut(node).unwrap();
-        if !order.term.obeyed_after(&fake.term) {
-            return Err(FleetError::Superseded { node: node.clone(), term: fake.term.clone() });
-        }
-        fake.term = order.term.clone();
+        fake.admit(node, &order.term)?;
         if let Some((under_way, end)) = &fake.under_way {
             if under_way.operation != order.operation {
                 let (operation, goal) = (under_way.operation.clone(), under_way.goal.clone());
@@ -234,9 +241,10 @@ fn drift(what: &str) -> quorate_proto::Drift {
 
 #[async_trait]
 impl Fleet for FakeFleet {
-    async fn describe(&self, name: &NodeName) -> Result<Facts, FleetError> {
+    async fn describe(&self, name: &NodeName, claim: Option<&Term>) -> Result<Facts, FleetError> {
         self.answers(name)?;
-        let nodes = self.lock();
+        let mut nodes = self.lock();
+        claim.map_or(Ok(()), |term| nodes.get_mut(name).unwrap().admit(name, term))?;
         let holders = nodes.iter().filter(|(_, node)| node.held.contains("etcd-member"));
         let members: Vec<EtcdMember> =
             (1..).zip(holders).map(|(id, (name, _))| member(id, name)).collect();

@@ -89,7 +89,7 @@ spec:
             interrupts: self.presses.subscribe(),
         };
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
-        let seen = survey(&fleet, &self.spec).await;
+        let seen = survey(&fleet, &self.spec, None).await;
         let first = match draw_up(&fleet, &self.spec, seen).await {
             Ok(first) => first,
             Err(reasons) => return Outcome::Blocked { reasons },

@@ -12,19 +12,19 @@ use quorate_proto::Goal;
 impl Site {
     async fn drawn(&self) -> Drawn {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
-        draw_up(&fleet, &self.spec, survey(&fleet, &self.spec).await).await.unwrap()
+        draw_up(&fleet, &self.spec, survey(&fleet, &self.spec, None).await).await.unwrap()
     }
 
     async fn verified(&self) -> String {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
-        let seen = survey(&fleet, &self.spec).await;
+        let seen = survey(&fleet, &self.spec, None).await;
         let (outline, findings, observed) = check(&fleet, &self.spec, seen).await.unwrap();
         drift_text::text(&self.spec, &outline, &findings, &observed)
     }
 
     async fn status(&self) -> String {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
-        let observed = survey(&fleet, &self.spec).await.observed;
+        let observed = survey(&fleet, &self.spec, None).await.observed;
         status_text::text(&self.spec, &observed, crate::driver::now_ms())
     }
 }

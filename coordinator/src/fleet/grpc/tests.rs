@@ -1,6 +1,6 @@
 //! The fleet against a service of its own protocol, over loopback and mutual TLS.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,8 +12,8 @@ use quorate_proto::{Drift, RunId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Request;
 use tonic::transport::Server;
-use tonic::{Request, Response};
 
 use super::*;
 use crate::spec;
@@ -159,7 +159,7 @@ async fn answers_that_fall_short_are_errors() {
     let (tell, _told) = unbounded_channel();
     let error = fleet.ensure(&cp_1, order(Goal::SystemPodsReady), tell).await.unwrap_err();
     assert!(matches!(error, FleetError::Silent { .. }), "the end was never told: {error:?}");
-    let error = fleet.describe(&cp_1).await.unwrap_err();
+    let error = fleet.describe(&cp_1, None).await.unwrap_err();
     let refused = FleetError::Refused { node: cp_1, why: "it has no facts".to_owned() };
     assert_eq!(error, refused);
 }
@@ -170,11 +170,11 @@ async fn silence_and_strangers_are_told_apart() {
     let other_site = Roots::create(SiteId::random(), SystemTime::now()).unwrap();
     let worker = node_name("worker-1");
     let silent = fleet(&roots, [nobody().await, nobody().await]);
-    let error = silent.describe(&worker).await.unwrap_err();
+    let error = silent.describe(&worker, None).await.unwrap_err();
     assert!(matches!(error, FleetError::Silent { .. }), "{error:?}");
     for address in [serve(&roots, "cp-1").await, serve(&other_site, "worker-1").await] {
         let mistaken = fleet(&roots, [nobody().await, address]);
-        let error = mistaken.describe(&worker).await.unwrap_err();
+        let error = mistaken.describe(&worker, None).await.unwrap_err();
         assert!(matches!(error, FleetError::Stranger { .. }), "{error:?}");
     }
 }
