@@ -11,3 +11,4 @@ mod house;
 mod plan;
 mod scenarios;
 mod sim;
+mod timing;

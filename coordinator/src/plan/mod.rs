@@ -5,6 +5,7 @@
 mod blocked;
 mod bring_up;
 mod draft;
+mod lanes;
 mod machines;
 mod membership;
 mod pending;
