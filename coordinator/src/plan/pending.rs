@@ -203,12 +203,11 @@ fn mark(
     marks
 }
 
-/// An offer is left to do only while someone needs it, and a withdrawal only with the offer or
-/// where there is something to withdraw.
+/// An offer is left to do only while someone needs it, and a withdrawal only with a step that
+/// offers or where there is something to withdraw.
 fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
     let steps = || outline.steps.iter().enumerate();
     let is_left = |marks: &[Mark], at: usize| marks.get(at).is_some_and(Mark::is_left);
-    let mut offered = false;
     for (at, offer) in steps().filter(|(_, step)| step.transient && !step.clears()) {
         let needed = steps().any(|(other, step)| {
             !step.transient && is_left(marks, other) && step.after.contains(&offer.id)
@@ -216,8 +215,8 @@ fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
         if let Some(mark) = marks.get_mut(at).filter(|mark| mark.is_left() && !needed) {
             *mark = Mark::Holds;
         }
-        offered |= is_left(marks, at);
     }
+    let offered = steps().any(|(at, step)| step.offers() && is_left(marks, at));
     for (at, _) in steps().filter(|(_, step)| step.clears()) {
         let clear = |mark: &&mut Mark| matches!(mark, Mark::Left(Finding::Satisfied));
         if let Some(mark) = marks.get_mut(at).filter(|mark| !offered && clear(mark)) {
