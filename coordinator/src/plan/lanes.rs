@@ -6,21 +6,27 @@ use quorate_proto::{Goal, NodeName, UnderWay};
 
 use super::membership::has_joined;
 use super::pending::{HeldSlot, Holder, Warning};
-use super::{Findings, Lane, Observed, Outline, Step};
+use super::{Findings, Lane, Observed, Outline, Sight, Step};
 
 /// A silent node holds a place in every lane that it has a step in, and so does an operation under
-/// way. Only where another node's word shows that the join is over, the place is free.
+/// way. The place is free only where another node's word shows that the join is over, or that there
+/// is nothing to join yet.
 pub(super) fn held_slots(
     outline: &Outline,
     findings: &Findings,
     observed: &Observed,
     under_way: &BTreeMap<NodeName, UnderWay>,
 ) -> Vec<HeldSlot> {
+    // Until a member of etcd has data, no run can have sent an order to join.
+    let founded = observed.nodes.values().any(|sight| match sight {
+        Sight::Seen { facts, .. } => facts.kubernetes.etcd_data || facts.etcd.is_some(),
+        Sight::Silent { .. } => false,
+    });
     let mut held: Vec<HeldSlot> = Vec::new();
     for step in outline.steps.iter().filter(|step| step.lane != Lane::Free) {
         let node = &step.id.node;
         let by = if observed.silence(node).is_some() {
-            if is_over(step, findings, observed) {
+            if !founded || is_over(step, findings, observed) {
                 continue;
             }
             Holder::Silence
