@@ -12,3 +12,4 @@ mod house;
 mod plan;
 mod scenarios;
 mod sim;
+mod timing;

@@ -132,6 +132,13 @@ fn agents_that_obey_older_terms_are_caught() {
     is_missed(Rules { terms: false, ..Rules::ALL }, &["began for an older term"]);
 }
 
+/// An order of a dead run arrives at a node that looked idle, before any order of the new run.
+#[test]
+fn a_run_that_only_looks_before_it_orders_is_caught() {
+    let rules = Rules { claims: false, ..Rules::ALL };
+    is_missed(rules, &["workers join at once"]);
+}
+
 #[test]
 fn a_run_that_believes_exit_codes_is_caught() {
     is_missed(Rules { only_checks: false, ..Rules::ALL }, &["an incomplete cluster"]);

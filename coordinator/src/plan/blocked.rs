@@ -33,11 +33,11 @@ pub enum Blocked {
     )]
     JoinedElsewhere { node: NodeName },
     #[error(
-        "{node} holds etcd data in /var/lib/etcd but no certificate authority in \
-         /etc/kubernetes/pki: restore the certificates from a backup, or, if the data may go, run \
-         `kubeadm reset` on {node}"
+        "{node} holds {what} but no certificate authority in /etc/kubernetes/pki that it belongs \
+         to: restore the certificates from a backup, or, if what is there may go, run `kubeadm \
+         reset` on {node}"
     )]
-    DataWithoutAuthority { node: NodeName },
+    DataWithoutAuthority { node: NodeName, what: &'static str },
     #[error(
         "{node} and {other} run two separate etcd clusters: decide which holds the data that you \
          keep, and run `kubeadm reset` on the other node"

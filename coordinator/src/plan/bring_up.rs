@@ -38,7 +38,7 @@ pub fn outline(spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Block
         planes.push(plane);
     }
     let workers = up.join_workers(&offer);
-    up.withdraw_offer(&offer, &planes, &workers);
+    up.withdraw_offer([access, offer], &planes, &workers);
 
     up.verify(&Risen { planes, workers, balanced, network });
     Ok(up.draft.finish())
@@ -202,11 +202,11 @@ impl<'a> BringUp<'a> {
     /// After the last join no token and no certificates stay in the cluster.
     fn withdraw_offer(
         &mut self,
-        offer: &StepId,
+        offers: [StepId; 2],
         planes: &[Plane<'_>],
         workers: &[(&NodeName, StepId)],
     ) {
-        let mut joined = vec![offer.clone()];
+        let mut joined = Vec::from(offers);
         joined.extend(planes.iter().map(|plane| plane.settled.clone()));
         joined.extend(workers.iter().map(|(_, joined)| joined.clone()));
         let kube = self.draft.kube(self.seat, self.standing.entry(&self.seat.name));

@@ -5,6 +5,7 @@
 mod blocked;
 mod bring_up;
 mod draft;
+mod lanes;
 mod machines;
 mod membership;
 mod pending;
@@ -44,7 +45,12 @@ impl Step {
     /// Whether the order for this step must carry join material.
     pub fn needs_material(&self) -> bool {
         let joins = |node: &KubeNode| node.entry != Entry::Founder;
-        matches!(self.goal, Goal::JoinOffered(_)) || kubeadm_node(&self.goal).is_some_and(joins)
+        self.offers() || kubeadm_node(&self.goal).is_some_and(joins)
+    }
+
+    /// Whether a token of the run is in the cluster after it: kubeadm makes one with the access.
+    pub fn offers(&self) -> bool {
+        matches!(self.goal, Goal::JoinAccess(_) | Goal::JoinOffered(_))
     }
 
     /// Whether it clears away what the steps before it needed: it runs when they are over, also

@@ -8,7 +8,8 @@ use quorate_proto::goal::Entry;
 use quorate_proto::{Finding, Goal, NodeName, StepId, UnderWay};
 use serde::{Deserialize, Serialize};
 
-use super::membership::{Gate, gate, has_joined};
+use super::lanes::{full_of_silence, held_slots};
+use super::membership::{Gate, gate};
 use super::quorum::Count;
 use super::{Blocked, Findings, Lane, Observed, Outline, Step};
 
@@ -202,12 +203,11 @@ fn mark(
     marks
 }
 
-/// An offer is left to do only while someone needs it, and a withdrawal only with the offer or
-/// where there is something to withdraw.
+/// An offer is left to do only while someone needs it, and a withdrawal only with a step that
+/// offers or where there is something to withdraw.
 fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
     let steps = || outline.steps.iter().enumerate();
     let is_left = |marks: &[Mark], at: usize| marks.get(at).is_some_and(Mark::is_left);
-    let mut offered = false;
     for (at, offer) in steps().filter(|(_, step)| step.transient && !step.clears()) {
         let needed = steps().any(|(other, step)| {
             !step.transient && is_left(marks, other) && step.after.contains(&offer.id)
@@ -215,8 +215,8 @@ fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
         if let Some(mark) = marks.get_mut(at).filter(|mark| mark.is_left() && !needed) {
             *mark = Mark::Holds;
         }
-        offered |= is_left(marks, at);
     }
+    let offered = steps().any(|(at, step)| step.offers() && is_left(marks, at));
     for (at, _) in steps().filter(|(_, step)| step.clears()) {
         let clear = |mark: &&mut Mark| matches!(mark, Mark::Left(Finding::Satisfied));
         if let Some(mark) = marks.get_mut(at).filter(|mark| !offered && clear(mark)) {
@@ -256,47 +256,6 @@ fn under_way(observed: &Observed) -> BTreeMap<NodeName, UnderWay> {
     nodes.filter_map(busy).collect()
 }
 
-/// A silent node holds a place in every lane that it has a step in, and so does an operation under
-/// way. Only where another node's word shows that the join is over, the place is free.
-fn held_slots(
-    outline: &Outline,
-    findings: &Findings,
-    observed: &Observed,
-    under_way: &BTreeMap<NodeName, UnderWay>,
-) -> Vec<HeldSlot> {
-    let mut held: Vec<HeldSlot> = Vec::new();
-    for step in outline.steps.iter().filter(|step| step.lane != Lane::Free) {
-        let node = &step.id.node;
-        let by = if observed.silence(node).is_some() {
-            if is_over(step, findings, observed) {
-                continue;
-            }
-            Holder::Silence
-        } else if under_way.get(node).is_some_and(|operation| operation.goal == step.id.goal) {
-            Holder::Operation
-        } else {
-            continue;
-        };
-        let slot = HeldSlot { lane: step.lane.clone(), node: node.clone(), by };
-        if !held.contains(&slot) {
-            held.push(slot);
-        }
-    }
-    held
-}
-
-fn is_over(step: &Step, findings: &Findings, observed: &Observed) -> bool {
-    let node = &step.id.node;
-    match step.lane {
-        Lane::Free => true,
-        Lane::Membership => has_joined(node, observed),
-        Lane::WorkerJoins { .. } => {
-            let ready = Goal::NodeReady(node.clone()).id();
-            findings.iter().any(|(id, finding)| id.goal == ready && finding.is_satisfied())
-        }
-    }
-}
-
 fn warnings(
     held: &[HeldSlot],
     left: &[&Step],
@@ -307,31 +266,12 @@ fn warnings(
         let why = observed.silence(node)?.to_owned();
         Some(Warning::Silent { node: node.clone(), why })
     });
-    let held = held_lanes(held, left);
+    let held = full_of_silence(held, left);
     let busy = under_way.iter().map(|(node, operation)| Warning::UnderWay {
         node: node.clone(),
         goal: operation.goal.clone(),
     });
     silent.chain(held).chain(busy).collect()
-}
-
-/// Lanes in which steps are left, and every place is taken by a silent node.
-fn held_lanes(held: &[HeldSlot], left: &[&Step]) -> Vec<Warning> {
-    let lanes: BTreeSet<&Lane> = left.iter().map(|step| &step.lane).collect();
-    let silent = |lane: &Lane| {
-        let held = held.iter().filter(|slot| slot.by == Holder::Silence && slot.lane == *lane);
-        held.map(|slot| slot.node.clone()).collect::<Vec<_>>()
-    };
-    let warning = |lane: &Lane| match lane {
-        Lane::Free => None,
-        Lane::Membership => {
-            silent(lane).into_iter().next().map(|node| Warning::MembershipHeld { node })
-        }
-        Lane::WorkerJoins { width } => Some(silent(lane))
-            .filter(|nodes| nodes.len() >= *width)
-            .map(|nodes| Warning::WorkerJoinsHeld { nodes }),
-    };
-    lanes.into_iter().filter_map(warning).collect()
 }
 
 /// Leaves only edges between steps of the plan, and settles what depends on who is left.

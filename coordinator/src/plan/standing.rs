@@ -112,11 +112,6 @@ fn one_authority(
     planes: &[(&NodeName, &Facts)],
 ) -> Result<Option<Sha256>, Blocked> {
     let ca = |facts: &Facts| Some(facts.kubernetes.ca.as_ref()?.spki.clone());
-    if let Some((node, _)) =
-        planes.iter().find(|(_, facts)| facts.kubernetes.etcd_data && ca(facts).is_none())
-    {
-        return Err(Blocked::DataWithoutAuthority { node: (*node).clone() });
-    }
     // Who holds etcd data speaks for the cluster; before that, who holds an authority's key.
     let holder = planes
         .iter()
@@ -124,7 +119,13 @@ fn one_authority(
         .or_else(|| planes.iter().find(|(_, facts)| facts.kubernetes.ca_key))
         .and_then(|(node, facts)| Some((*node, ca(facts)?)));
     for node in &spec.nodes {
-        let Some(other_ca) = observed.facts(&node.name).and_then(ca) else { continue };
+        let Some(facts) = observed.facts(&node.name) else { continue };
+        let Some(other_ca) = ca(facts) else {
+            if let Some(what) = orphaned(facts) {
+                return Err(Blocked::DataWithoutAuthority { node: node.name.clone(), what });
+            }
+            continue;
+        };
         match &holder {
             None => return Err(Blocked::JoinedElsewhere { node: node.name.clone() }),
             Some((holder, ca)) if *ca != other_ca => {
@@ -139,4 +140,11 @@ fn one_authority(
         }
     }
     Ok(holder.map(|(_, ca)| ca))
+}
+
+/// What a node holds of a cluster, though it lacks the authority that all of a cluster share.
+fn orphaned(facts: &Facts) -> Option<&'static str> {
+    let held = &facts.kubernetes;
+    let data = held.etcd_data.then_some("etcd's data in /var/lib/etcd");
+    data.or_else(|| held.kubelet_conf.then_some("/etc/kubernetes/kubelet.conf"))
 }

@@ -63,6 +63,11 @@ impl SimCluster {
     fn disturb(&mut self, random: &mut Random) {
         let at = random.below(self.nodes.len());
         if let Some(node) = self.nodes.values_mut().nth(at) {
+            if random.percent(20) {
+                // The machine restarts: what it was at ends unfinished, and nobody is told.
+                node.operation = None;
+                return;
+            }
             // A silent node is the rarer state, and does not stay silent for ever.
             node.silent = !node.silent && random.percent(50);
         }

@@ -19,8 +19,10 @@ pub struct Rules {
     pub running_first: bool,
     /// A silent node holds a place in its lanes.
     pub silent_slots: bool,
-    /// Agents refuse older terms, and a run claims its nodes when it looks.
+    /// Agents refuse older terms.
     pub terms: bool,
+    /// A run claims its nodes with its term when it looks.
+    pub claims: bool,
     /// Only a check says that a goal holds.
     pub only_checks: bool,
     /// No cluster is founded while a control plane is silent.
@@ -35,6 +37,7 @@ impl Rules {
         running_first: true,
         silent_slots: true,
         terms: true,
+        claims: true,
         only_checks: true,
         founding_guard: true,
         membership_gate: true,
@@ -162,7 +165,7 @@ pub fn observe(
             Sight::Silent { why: "no route to host".to_owned() }
         } else {
             let newest = &mut world.node_mut(&node.name).term;
-            if let Some(claim) = claim.filter(|claim| claim.obeyed_after(newest)) {
+            if let Some(claim) = claim.filter(|it| rules.claims && it.obeyed_after(newest)) {
                 *newest = claim.clone();
             }
             let mut facts = world.facts(&node.name);

@@ -107,6 +107,8 @@ impl SimCluster {
             Goal::ClusterConfig(_) | Goal::JoinAccess(_) | Goal::Addons(_) | Goal::Network(_) => {
                 if self.api_answers() {
                     self.once.insert(goal.kind().to_owned());
+                    // kubeadm makes a token with the access.
+                    self.offered |= matches!(goal, Goal::JoinAccess(_));
                 }
             }
             Goal::JoinOffered(_) => self.offered = self.api_answers(),
