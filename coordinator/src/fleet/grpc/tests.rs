@@ -1,6 +1,6 @@
 //! The fleet against a service of its own protocol, over loopback and mutual TLS.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -12,8 +12,8 @@ use quorate_proto::{Drift, RunId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Request;
 use tonic::transport::Server;
-use tonic::{Request, Response};
 
 use super::*;
 use crate::spec;
