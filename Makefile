@@ -2,15 +2,15 @@
 
 CARGO_FLAGS := --locked
 LAB := tests/lab/lab
-BIN := target/lab
+BIN := target/debug
 
 .PHONY: help build test fmt lint unit lab-test demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
-build: ## quorate and quorate-agent, quick to build, in target/lab
-	cargo build $(CARGO_FLAGS) --profile lab -p quorate -p quorate-agent
+build: ## quorate and quorate-agent, quick to build, in target/debug
+	cargo build $(CARGO_FLAGS) -p quorate -p quorate-agent
 
 test: fmt lint unit lab-test ## formatting, clippy, all tests, and the lab: real nodes and real kubeadm
 
