@@ -19,7 +19,7 @@ use super::{Ensure, Work, kubeadm};
 use crate::host::{Host, HostError};
 
 /// What checks and applies a goal of kubeadm's or of the cluster's.
-pub fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
+pub(super) fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
     match goal {
         Goal::Certificates(node) => Box::new(kubeadm::Certificates(node)),
         Goal::Kubeconfigs(node) => Box::new(kubeadm::Kubeconfigs(node)),

@@ -1,6 +1,6 @@
 //! What it takes to check a goal and to make it hold. One module for each goal or family.
 
-pub mod cluster;
+mod cluster;
 mod kubeadm;
 mod wait;
 
