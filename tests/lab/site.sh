@@ -41,8 +41,17 @@ enrol_all() {
         wait "$server"
     fi
     while read -r name _; do
-        "$LAB_COMMAND" exec "$name" -- systemctl enable --quiet --now quorate-agent
+        start_agent "$name"
     done <<<"$NODE_TABLE"
+}
+
+# Starts the agent, anew if its program was replaced since.
+start_agent() {
+    "$LAB_COMMAND" exec "$1" -- bash -euo pipefail -s <<'SCRIPT'
+systemctl enable --quiet --now quorate-agent
+pid=$(systemctl show --property MainPID --value quorate-agent)
+if [[ $(readlink "/proc/$pid/exe") != /usr/bin/quorate-agent ]]; then systemctl restart quorate-agent; fi
+SCRIPT
 }
 
 # packaging's sample specification, beside the files that it names.

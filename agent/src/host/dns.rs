@@ -9,7 +9,7 @@ use super::HostError;
 use super::tls::silent;
 
 /// A cluster's DNS answers in milliseconds; the caller asks again.
-const DEADLINE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(1);
 /// What fits a datagram without EDNS; a truncated answer still counts its addresses.
 const LARGEST: usize = 512;
 const TYPE_A: u16 = 1;

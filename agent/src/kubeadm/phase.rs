@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_proto::goal::KubeNode;
-use quorate_proto::{ActivityKind, JoinMaterial, Secret};
+use quorate_proto::goal::{Entry, KubeNode};
+use quorate_proto::{ActivityKind, JoinMaterial, KubernetesVersion, Secret};
 
 use super::config;
 use crate::goal::Work;
@@ -37,7 +37,34 @@ pub async fn join(
                 .to_owned(),
         )
     })?;
-    run(host, work, &format!("join phase {phase}"), files).await
+    run(host, work, &join_command(node.cluster.version, node.entry, phase), files).await
+}
+
+/// All phases of `kubeadm join`, those that 1.33 and 1.34 hide among them.
+const JOIN_PHASES: [&str; 8] = [
+    "preflight",
+    "control-plane-prepare",
+    "check-etcd",
+    "kubelet-start",
+    "etcd-join",
+    "kubelet-wait-bootstrap",
+    "control-plane-join",
+    "wait-control-plane",
+];
+
+/// Some phases run only in a join of which every other phase is skipped: two that kubeadm hides up
+/// to 1.34, and the second of these on a worker, where its command insists on an admin.conf.
+fn join_command(version: KubernetesVersion, entry: Entry, phase: &str) -> String {
+    let awkward = match phase {
+        "etcd-join" => version.minor < 35,
+        "kubelet-wait-bootstrap" => version.minor < 35 || entry == Entry::Worker,
+        _ => false,
+    };
+    if !awkward {
+        return format!("join phase {phase}");
+    }
+    let others = JOIN_PHASES.iter().filter(|other| **other != phase).copied();
+    format!("join --skip-phases {}", others.collect::<Vec<_>>().join(","))
 }
 
 /// The material of the order.
@@ -53,12 +80,36 @@ pub fn material<'a>(work: &Work<'a>) -> Result<&'a JoinMaterial, HostError> {
 async fn run(
     host: &dyn Host,
     work: &Work<'_>,
-    phase: &str,
+    command: &str,
     files: Vec<(String, Secret)>,
 ) -> Result<(), HostError> {
-    work.progress.doing(ActivityKind::Kubeadm, format!("kubeadm {phase}"));
+    work.progress.doing(ActivityKind::Kubeadm, format!("kubeadm {command}"));
     let config = format!("{{dir}}/{}", config::CONFIG_FILE);
-    let args: Vec<&str> = phase.split(' ').chain(["--config", &config]).collect();
+    let args: Vec<&str> = command.split(' ').chain(["--config", &config]).collect();
     let command = Command { deadline: DEADLINE, ..Command::new("kubeadm", &args) };
     host.run_unit(&Unit { command, files }, work.progress).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_that_cannot_run_alone_is_run_by_skipping_all_others() {
+        let command = |version: &str, phase| {
+            join_command(version.parse().unwrap(), Entry::ControlPlane, phase)
+        };
+        assert_eq!(command("v1.35.4", "etcd-join"), "join phase etcd-join");
+        assert_eq!(command("v1.34.2", "kubelet-start"), "join phase kubelet-start");
+        assert_eq!(
+            command("v1.34.2", "etcd-join"),
+            "join --skip-phases preflight,control-plane-prepare,check-etcd,kubelet-start,\
+             kubelet-wait-bootstrap,control-plane-join,wait-control-plane"
+        );
+        assert!(!command("v1.33.13", "kubelet-wait-bootstrap").contains("bootstrap"));
+        let waits =
+            |entry| join_command("v1.35.4".parse().unwrap(), entry, "kubelet-wait-bootstrap");
+        assert_eq!(waits(Entry::ControlPlane), "join phase kubelet-wait-bootstrap");
+        assert!(waits(Entry::Worker).starts_with("join --skip-phases preflight,"));
+    }
 }

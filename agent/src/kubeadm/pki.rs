@@ -90,3 +90,74 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     }
     <[u8; 16]>::try_from(bytes).ok().map(Into::into)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+    use super::*;
+
+    const NOW_S: i64 = 1_800_000_000; // in January 2027
+
+    fn params(name: &str, sans: &[&str]) -> CertificateParams {
+        let sans: Vec<String> = sans.iter().map(|&san| san.to_owned()).collect();
+        let mut params = CertificateParams::new(sans).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2028, 1, 1);
+        params
+    }
+
+    fn ca() -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = params("kubernetes", &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn judged(sans: &[&str], wanted: &Wanted) -> Option<String> {
+        let ca = ca();
+        let leaf = params("kube-apiserver", sans).signed_by(&KeyPair::generate().unwrap(), &ca);
+        flaw(leaf.unwrap().pem().as_bytes(), ca.pem().as_bytes(), wanted)
+    }
+
+    fn wanted(sans: &[&str]) -> Wanted {
+        let sans = sans.iter().map(|&san| san.to_owned()).collect();
+        Wanted { sans, common_name: None, now_s: NOW_S }
+    }
+
+    #[test]
+    fn a_certificate_stands_for_the_names_that_are_wanted_and_may_for_more() {
+        let has = ["cp-1", "10.77.0.11", "fd00::1"];
+        assert_eq!(judged(&has, &wanted(&["fd00::1", "10.77.0.11"])), None);
+        let lacking = judged(&has, &wanted(&["cp-1", "cp-2", "10.77.0.12"]));
+        assert_eq!(lacking.as_deref(), Some("without 10.77.0.12, cp-2"));
+    }
+
+    #[test]
+    fn a_certificate_of_another_authority_of_the_same_name_is_told() {
+        let (ours, theirs) = (ca(), ca());
+        let leaf = params("x", &[]).signed_by(&KeyPair::generate().unwrap(), &theirs).unwrap();
+        let told = flaw(leaf.pem().as_bytes(), ours.pem().as_bytes(), &wanted(&[]));
+        assert_eq!(told.as_deref(), Some("signed by another authority"));
+    }
+
+    #[test]
+    fn a_certificate_is_good_in_its_time_and_for_its_owner() {
+        let at = |now_s| judged(&[], &Wanted { now_s, ..wanted(&[]) }).unwrap_or_default();
+        assert!(at(NOW_S + 400 * 86_400).starts_with("expired on"));
+        assert!(at(NOW_S - 800 * 86_400).starts_with("not valid before"));
+        let of = |name: &str| Wanted { common_name: Some(name.to_owned()), ..wanted(&[]) };
+        assert_eq!(judged(&[], &of("kube-apiserver")), None);
+        assert_eq!(judged(&[], &of("another")).as_deref(), Some("it is of kube-apiserver"));
+    }
+
+    #[test]
+    fn an_authority_is_known_by_its_key() {
+        let (ours, theirs) = (ca(), ca());
+        let spki = |pem: String| authority(&pem).unwrap().spki;
+        assert_eq!(spki(ours.pem()), spki(ours.pem()));
+        assert_ne!(spki(ours.pem()), spki(theirs.pem()));
+        assert_eq!(authority("-----BEGIN NOTHING-----"), Err(NotACertificate));
+    }
+}

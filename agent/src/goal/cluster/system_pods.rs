@@ -69,10 +69,14 @@ fn daemon_set(set: &Value) -> Option<Drift> {
     let status = |key: &str| number(set, &format!("/status/{key}"));
     let (desired, ready) = (status("desiredNumberScheduled"), status("numberReady"));
     let seen = status("observedGeneration") == number(set, "/metadata/generation");
-    let updated = status("updatedNumberScheduled");
-    (!seen || ready < desired || updated < desired).then(|| {
-        Drift::new(label("DaemonSet", set), format!("{ready} ready"), format!("{desired} ready"))
-    })
+    let found = if !seen || status("updatedNumberScheduled") < desired {
+        "not rolled out yet".to_owned()
+    } else if ready < desired {
+        format!("{ready} ready")
+    } else {
+        return None;
+    };
+    Some(Drift::new(label("DaemonSet", set), found, format!("{desired} ready")))
 }
 
 fn deployment(deployment: &Value) -> Option<Drift> {
@@ -148,7 +152,7 @@ mod tests {
         };
         let mut pods: Vec<Value> =
             COMPONENTS.iter().map(|component| pod(component, "True")).collect();
-        assert!(static_pods(&[node.clone()], &pods).is_empty());
+        assert!(static_pods(std::slice::from_ref(&node), &pods).is_empty());
         pods[0] = pod("etcd", "False");
         pods.remove(1);
         let drifts = static_pods(&[node], &pods);

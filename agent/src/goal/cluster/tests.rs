@@ -205,10 +205,10 @@ async fn etcd_is_healthy_once_every_control_plane_is_a_voter() {
     let founder = founded().await;
     let goal = Goal::EtcdHealthy(sample::node(Entry::Founder));
     assert!(!check(&goal, &founder).await.is_satisfied(), "two members are missing");
-    for (number, member) in ["cp-2", "cp-3"].iter().enumerate() {
+    for (number, member) in [(2, "cp-2"), (3, "cp-3")] {
         let cluster = founder.state().cluster.clone();
         let mut other = cluster.shared().members[0].clone();
-        (other.id, other.name) = (number as u64, (*member).to_owned());
+        (other.id, other.name) = (number, member.to_owned());
         cluster.shared().members.push(other);
     }
     assert_holds(&goal, &founder).await;

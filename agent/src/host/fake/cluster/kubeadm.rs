@@ -87,7 +87,7 @@ fn asked(state: &State, file: &str) -> Asked {
 }
 
 fn document(documents: &[Value], kind: &str) -> Value {
-    let found = documents.iter().find(|document| document["kind"] == kind);
+    let found = documents.iter().find(|document| document.get("kind") == Some(&Value::from(kind)));
     found.cloned().unwrap_or_default()
 }
 
@@ -163,7 +163,11 @@ fn download(state: &mut State) -> Result<(), HostError> {
 }
 
 fn kubeconfigs(state: &mut State, asked: &Asked) -> Result<(), HostError> {
-    let endpoint = asked.cluster["controlPlaneEndpoint"].as_str().unwrap_or("10.77.0.10:6443");
+    let endpoint = asked
+        .cluster
+        .get("controlPlaneEndpoint")
+        .and_then(Value::as_str)
+        .unwrap_or("10.77.0.10:6443");
     let own = format!("{}:6443", asked.address);
     let founders = [("super-admin", endpoint), ("kubelet", endpoint)];
     let all = [("admin", endpoint), ("controller-manager", &own), ("scheduler", &own)];
