@@ -1,6 +1,14 @@
 //! The lab: six real nodes become a cluster by `make demo`, killed half-way once; the cluster loses a
 //! control plane and goes on; the node comes back. Everything here is real, so it takes minutes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and one of minutes says how far it is"
+)]
+
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};

@@ -121,17 +121,9 @@ impl<'a> BringUp<'a> {
 
         chain.then(Lane::Free, Goal::Kubeconfigs(kube.clone()));
         chain.then(Lane::Free, Goal::KubeletStarted(kube.clone()));
-        let member = if entry == Entry::Founder {
-            // As kubeadm's init does: the API server waits for etcd while both start.
-            chain.then(Lane::Free, Goal::StaticPods(kube.clone()));
-            chain.then(Lane::Membership, Goal::EtcdMember(kube.clone()))
-        } else {
-            // A joiner may wait long for its turn, and an API server without etcd would crash
-            // again and again meanwhile, each time later.
-            let member = chain.then(Lane::Membership, Goal::EtcdMember(kube.clone()));
-            chain.then(Lane::Free, Goal::StaticPods(kube.clone()));
-            member
-        };
+        // As kubeadm does: the API server starts while etcd does, and waits for it.
+        chain.then(Lane::Free, Goal::StaticPods(kube.clone()));
+        let member = chain.then(Lane::Membership, Goal::EtcdMember(kube.clone()));
         let serving = chain.then(Lane::Free, Goal::ApiServerReady(kube));
         Plane { node, entry, member, settled: serving.clone(), serving }
     }

@@ -97,8 +97,13 @@ fn cluster(file: &file::File, folder: &Folder, report: &mut Report) -> Option<Cl
         let arguments = &file.kubeadm.extra_args;
         let subnets = network::subnets(network, arguments, &nodes, endpoint, report);
         let pods = subnets.as_ref().map(|subnets| subnets.pod);
+        let around = plugin::Around {
+            pods,
+            endpoint: serving.as_ref().map(|serving| &serving.endpoint),
+            folder,
+        };
         let plugin = network.plugin.as_ref();
-        let plugin = plugin.and_then(|plugin| plugin::plugin(plugin, pods, folder, report));
+        let plugin = plugin.and_then(|plugin| plugin::plugin(plugin, &around, report));
         Some((subnets?, plugin?))
     });
     let kubeadm = kubeadm::kubeadm(&file.kubeadm, version, report);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use quorate_proto::Sha256;
-use quorate_proto::goal::Manifest;
+use quorate_proto::goal::{Endpoint, Manifest};
 use serde_json::{Value, json};
 
 use super::cluster::Plugin;
@@ -21,24 +21,32 @@ const FLANNEL: &str = include_str!("../../../packaging/flannel.yaml");
 const FLANNEL_IMAGE: &str = "ghcr.io/flannel-io/flannel:v0.28.4";
 const FLANNEL_CNI_IMAGE: &str = "ghcr.io/flannel-io/flannel-cni-plugin:v1.8.0-flannel1";
 
-/// The plugin; `pods` is its network, if that could be read.
+/// What a plugin's manifest is made of beside its own settings; `None` is what could not be read.
+pub(super) struct Around<'a> {
+    pub(super) pods: Option<IpNet>,
+    pub(super) endpoint: Option<&'a Endpoint>,
+    pub(super) folder: &'a Folder,
+}
+
+/// Reads the plugin's settings and makes its manifest.
 pub(super) fn plugin(
     file: &file::Plugin,
-    pods: Option<IpNet>,
-    folder: &Folder,
+    around: &Around<'_>,
     report: &mut Report,
 ) -> Option<Plugin> {
     match file {
         file::Plugin::Named(PluginName::None) => Some(Plugin::None),
         file::Plugin::Named(PluginName::Flannel) => {
-            flannel(&file::Flannel::default(), pods, report)
+            flannel(&file::Flannel::default(), around, report)
         }
-        file::Plugin::Set(PluginSettings::Flannel(settings)) => flannel(settings, pods, report),
-        file::Plugin::Set(PluginSettings::Manifest(manifest)) => own(manifest, folder, report),
+        file::Plugin::Set(PluginSettings::Flannel(settings)) => flannel(settings, around, report),
+        file::Plugin::Set(PluginSettings::Manifest(manifest)) => {
+            own(manifest, around.folder, report)
+        }
     }
 }
 
-fn flannel(file: &file::Flannel, pods: Option<IpNet>, report: &mut Report) -> Option<Plugin> {
+fn flannel(file: &file::Flannel, around: &Around<'_>, report: &mut Report) -> Option<Plugin> {
     let path = |field: &str| format!("{PATH}.flannel.{field}");
     let image = report.or(&path("image"), file.image.clone(), FLANNEL_IMAGE.to_owned());
     let cni_path = path("cniPluginImage");
@@ -46,7 +54,7 @@ fn flannel(file: &file::Flannel, pods: Option<IpNet>, report: &mut Report) -> Op
     images::image(&path("image"), &image, report);
     images::image(&cni_path, &cni, report);
     let backend = backend(file, report);
-    let pods = pods?;
+    let (pods, endpoint) = (around.pods?, around.endpoint?);
     if pods.addr().is_ipv6() {
         let hint = "bring a manifest of your own: plugin: {manifest: {file: PATH, images: [..]}}";
         report.error(PATH, "quorate's flannel connects IPv4 pods alone", hint);
@@ -57,6 +65,7 @@ fn flannel(file: &file::Flannel, pods: Option<IpNet>, report: &mut Report) -> Op
     let documents: Vec<_> = documents
         .into_iter()
         .map(|document| with_network(with_images(document, &image, &cni), &network))
+        .map(|document| with_endpoint(document, endpoint))
         .collect();
     let yaml = report.parsed(PATH, yaml::write(&documents), "this is a bug of quorate")?;
     let manifest =
@@ -102,6 +111,23 @@ fn with_images(mut document: Value, image: &str, cni: &str) -> Value {
     document
 }
 
+/// flannel asks the API through the endpoint: kube-proxy need not lead the service's address there
+/// first, and while it does not, flannel gives up and starts anew.
+fn with_endpoint(mut document: Value, endpoint: &Endpoint) -> Value {
+    let variables = document.pointer_mut("/spec/template/spec/containers/0/env");
+    for variable in variables.and_then(Value::as_array_mut).into_iter().flatten() {
+        let value = match variable.get("name").and_then(Value::as_str) {
+            Some("KUBERNETES_SERVICE_HOST") => endpoint.host.clone(),
+            Some("KUBERNETES_SERVICE_PORT") => endpoint.port.to_string(),
+            Some(_) | None => continue,
+        };
+        if let Some(place) = variable.get_mut("value") {
+            *place = Value::String(value);
+        }
+    }
+    document
+}
+
 fn own(file: &file::ManifestFile, folder: &Folder, report: &mut Report) -> Option<Plugin> {
     let path = format!("{PATH}.manifest.file");
     for (index, name) in file.images.iter().enumerate() {
@@ -133,5 +159,15 @@ mod tests {
         for image in [FLANNEL_IMAGE, FLANNEL_CNI_IMAGE] {
             assert!(FLANNEL.contains(&format!("image: {image}\n")), "{image}");
         }
+    }
+
+    #[test]
+    fn our_flannel_asks_the_api_through_the_endpoint() {
+        let endpoint = Endpoint { host: "api.example.org".to_owned(), port: 8443 };
+        let documents = yaml::documents(FLANNEL).unwrap();
+        let documents: Vec<_> =
+            documents.into_iter().map(|document| with_endpoint(document, &endpoint)).collect();
+        let yaml = yaml::write(&documents).unwrap();
+        assert!(yaml.contains("api.example.org") && yaml.contains("8443"), "{yaml}");
     }
 }

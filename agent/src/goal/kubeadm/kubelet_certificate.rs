@@ -49,7 +49,8 @@ impl Ensure for KubeletCertificate<'_> {
             wait::until(&Certificate(node), host, work, &what, PATIENCE).await?;
             return phase::init(host, work, node, "kubelet-finalize all").await;
         }
-        if host.read(KUBELET_CONF).await?.is_none() {
+        // Not kubelet.conf: the kubelet writes that before it has what the file names.
+        if Certificate(node).drift(host).await?.is_some() {
             self.prompt(host, work).await?;
         }
         phase::join(host, work, node, "kubelet-wait-bootstrap").await

@@ -9,7 +9,7 @@ use super::certificates::{self, Pair};
 use super::{failure, put, write};
 use crate::host::fake::{State, printed};
 use crate::host::{HostError, Output};
-use crate::kubeadm::{BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_PEM, MANIFESTS};
+use crate::kubeadm::{ADMIN_CONF, BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_PEM, MANIFESTS};
 
 const PKI: &str = "/etc/kubernetes/pki";
 const SYSTEM: &str = "/api/v1/namespaces/kube-system";
@@ -51,7 +51,14 @@ pub(super) fn run(state: &mut State, args: &[&str]) -> Result<Output, HostError>
         ["init", "phase", "kubelet-finalize", "all"] => {
             write(state, KUBELET_CONF, rotating(state, &asked))?;
         }
-        ["join", "phase", "kubelet-wait-bootstrap"] => wait_bootstrap(state, &asked)?,
+        ["join", "phase", "kubelet-wait-bootstrap"] => {
+            // As kubeadm's own command does, which was made for control planes.
+            if !state.files.contains_key(ADMIN_CONF) {
+                return Ok(failure(&format!("File {ADMIN_CONF} does not exists.")));
+            }
+            wait_bootstrap(state, &asked)?;
+        }
+        ["join"] if runs_only(args, "kubelet-wait-bootstrap") => wait_bootstrap(state, &asked)?,
         ["init", "phase", "mark-control-plane"] | ["join", "phase", _, "mark-control-plane"] => {
             let taint = json!({"key": MARK, "effect": "NoSchedule"});
             let node = json!({"metadata": {"name": asked.node, "labels": {MARK: ""}},
@@ -65,6 +72,13 @@ pub(super) fn run(state: &mut State, args: &[&str]) -> Result<Output, HostError>
         _ => return Ok(failure(&format!("unknown command {words:?}"))),
     }
     Ok(printed(""))
+}
+
+/// Whether a whole join skips every phase but this one.
+fn runs_only(args: &[&str], phase: &str) -> bool {
+    let skipped = args.iter().skip_while(|word| **word != "--skip-phases").nth(1);
+    let skipped: Vec<&str> = skipped.map(|list| list.split(',').collect()).unwrap_or_default();
+    skipped.len() == 7 && !skipped.contains(&phase)
 }
 
 fn asked(state: &State, file: &str) -> Asked {
