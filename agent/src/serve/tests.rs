@@ -1,3 +1,5 @@
+//! The daemon over real mutual TLS on loopback.
+
 use std::time::SystemTime;
 
 use futures_util::StreamExt as _;

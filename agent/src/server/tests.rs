@@ -1,3 +1,5 @@
+//! The calls, without TLS: who may, and what is refused how.
+
 use std::io;
 
 use futures_util::stream;

@@ -1,3 +1,5 @@
+//! Operations on machines that die, stay busy or panic.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Mutex;

@@ -1,3 +1,5 @@
+//! Who answers over TLS: this cluster, a stranger, nobody.
+
 use std::net::SocketAddr;
 
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};

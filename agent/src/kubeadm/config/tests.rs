@@ -1,3 +1,5 @@
+//! kubeadm's configuration: recorded documents, and kubeadm's own judgement of them.
+
 use quorate_proto::goal::Entry;
 
 use super::*;
@@ -84,11 +86,18 @@ fn kubeadm_accepts_every_document() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
     let material = sample::material();
+    let said = std::process::Command::new(&kubeadm).args(["version", "-o", "short"]).output();
+    let version = String::from_utf8(said.unwrap().stdout).unwrap().trim().parse().unwrap();
+    let node = |entry| {
+        let mut node = sample::node(entry);
+        node.cluster.version = version;
+        node
+    };
     let sets = [
-        init_files(&sample::node(Entry::Founder), Some(&material)),
-        init_files(&sample::node(Entry::Founder), None),
-        join_files(&sample::node(Entry::ControlPlane), &material).unwrap(),
-        join_files(&sample::node(Entry::Worker), &material).unwrap(),
+        init_files(&node(Entry::Founder), Some(&material)),
+        init_files(&node(Entry::Founder), None),
+        join_files(&node(Entry::ControlPlane), &material).unwrap(),
+        join_files(&node(Entry::Worker), &material).unwrap(),
     ];
     for files in sets {
         for (name, content) in files {

@@ -1,3 +1,5 @@
+//! What a control plane does next about its member, from what etcd says.
+
 use super::*;
 
 fn voter(name: &str) -> Member {
