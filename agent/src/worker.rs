@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use quorate_proto::wire::Order;
 use quorate_proto::{
-    Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName, OperationId, Refusal, Secret,
-    Term,
+    Activity, ActivityKind, Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName,
+    OperationId, Refusal, Secret, Term,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -215,6 +215,11 @@ impl Worker {
     /// Checks first: a goal that holds is not applied.
     async fn carry_out(self: Arc<Self>, operation: Arc<Operation>, material: Option<JoinMaterial>) {
         let goal = &operation.begun.goal;
+        if goal.is_awaited() {
+            // Kubernetes may take its time to answer. There is nothing to say yet.
+            let (kind, text) = (ActivityKind::Wait, String::new());
+            operation.tell(&Event::Activity(Activity { kind, text }));
+        }
         let mut finding = self.check_one(goal).await;
         let mut failure = None;
         if !finding.is_satisfied() {

@@ -22,7 +22,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     pub kind: ActivityKind,
-    /// In a person's words: "kubeadm join phase etcd-join".
+    /// In a person's words: "kubeadm join phase etcd-join". Empty for a first look.
     pub text: String,
 }
 

@@ -105,6 +105,43 @@ impl Goal {
         }
     }
 
+    /// Whether Kubernetes brings it about by itself, so that to see to it is to wait.
+    pub fn is_awaited(&self) -> bool {
+        match self {
+            Self::ApiServerReady(_)
+            | Self::NodeReady(_)
+            | Self::SystemPodsReady
+            | Self::EtcdHealthy(_)
+            | Self::EndpointReady(_)
+            | Self::BackendsUp(_)
+            | Self::ClusterDns(_) => true,
+            Self::Hosts(_)
+            | Self::SwapOff
+            | Self::KernelModules(_)
+            | Self::Sysctls(_)
+            | Self::PackageSource(_)
+            | Self::Packages(_)
+            | Self::Containerd(_)
+            | Self::ServiceRunning(_)
+            | Self::Images(_)
+            | Self::LoadBalancer(_)
+            | Self::Certificates(_)
+            | Self::Kubeconfigs(_)
+            | Self::KubeletStarted(_)
+            | Self::EtcdMember(_)
+            | Self::StaticPods(_)
+            | Self::KubeletCertificate(_)
+            | Self::ControlPlaneMarked(_)
+            | Self::AdminKubeconfig(_)
+            | Self::ClusterConfig(_)
+            | Self::JoinAccess(_)
+            | Self::Addons(_)
+            | Self::JoinOffered(_)
+            | Self::JoinWithdrawn(_)
+            | Self::Network(_) => false,
+        }
+    }
+
     /// The kind of goal, as documents and messages name it.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -177,7 +177,7 @@ backend {BACKEND}
     mode tcp
     {check}
     balance roundrobin
-    default-server inter 1s fastinter 500ms fall 3 rise 2 on-marked-down shutdown-sessions
+    default-server inter 1s fastinter 250ms fall 3 rise 2 on-marked-down shutdown-sessions
 {servers}"
     )
 }

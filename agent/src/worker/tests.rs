@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use quorate_proto::{Activity, ActivityKind, Drift, EtcdFacts, Machine, RunId};
+use quorate_proto::{Drift, EtcdFacts, Machine, RunId};
 use tokio::sync::Semaphore;
 
 use super::*;

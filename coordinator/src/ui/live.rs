@@ -112,7 +112,8 @@ pub(super) fn row(state: &RunState, name: &NodeName, node: &NodeState, at_ms: u6
     }
     if let Some(doing) = &node.doing {
         let elapsed = Duration::from_millis(at_ms.saturating_sub(doing.since_ms)).as_secs();
-        let activity = doing.activity.as_ref().map(|activity| format!(" ({})", activity.text));
+        let said = doing.activity.as_ref().filter(|activity| !activity.text.is_empty());
+        let activity = said.map(|activity| format!(" ({})", activity.text));
         let slow = if doing.overdue { ", longer than expected" } else { "" };
         return format!("{}{}, {elapsed} s{slow}", doing.doing, activity.unwrap_or_default());
     }

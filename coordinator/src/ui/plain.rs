@@ -83,10 +83,13 @@ fn width(state: &RunState) -> usize {
     state.nodes.iter().map(|(node, _)| node.as_str().len()).max().unwrap_or_default()
 }
 
-/// The agent's own stretches are short and said by their result; the others are worth a line.
+/// The agent's own stretches are short and said by their result, as are first looks at what may be
+/// there already, which have no text; the others are worth a line.
 fn told(state: &RunState, step: &StepId, event: &Event) -> Option<String> {
     match event {
-        Event::Activity(activity) if activity.kind != ActivityKind::Own => {
+        Event::Activity(activity)
+            if activity.kind != ActivityKind::Own && !activity.text.is_empty() =>
+        {
             let doing = state.doing(&step.node)?;
             Some(format!("{} ({})", doing.doing, activity.text))
         }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quorate_proto::goal::{KubeNode, Offer};
-use quorate_proto::{ActivityKind, Drift, Finding};
+use quorate_proto::{ActivityKind, Drift, Finding, JoinMaterial};
 use serde_json::Value;
 use x509_parser::time::ASN1Time;
 
@@ -52,9 +52,12 @@ impl Ensure for JoinOffered<'_> {
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         let node = &self.0.on;
-        phase::material(work)?;
-        withdraw(host, node).await?;
-        phase::init(host, work, node, "bootstrap-token --skip-token-print").await?;
+        // Giving access may have put this very token there, a moment ago.
+        let ours = secret_name(phase::material(work)?);
+        let there = withdraw(host, node, Some(&ours)).await?;
+        if !there {
+            phase::init(host, work, node, "bootstrap-token --skip-token-print").await?;
+        }
         if self.0.certificates {
             let upload = "upload-certs --upload-certs --skip-certificate-key-print";
             phase::init(host, work, node, upload).await?;
@@ -87,18 +90,28 @@ impl Ensure for JoinWithdrawn<'_> {
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "withdrawing the offer to join");
-        withdraw(host, self.0).await
+        withdraw(host, self.0, None).await.map(drop)
     }
 }
 
-async fn withdraw(host: &dyn Host, node: &KubeNode) -> Result<(), HostError> {
+/// Withdraws everything that was offered but the token `keep`, and says whether that is still good.
+async fn withdraw(host: &dyn Host, node: &KubeNode, keep: Option<&str>) -> Result<bool, HostError> {
+    let now_s = host.machine().await?.clock_ms / 1000;
+    let mut kept = false;
     for secret in tokens(host, node).await?.unwrap_or_default() {
-        if is_ours(&secret) || description(&secret) == HELPER_DESCRIPTION {
-            let path = format!("{SECRETS}/{}", read::text(&secret, "/metadata/name"));
-            read::delete(host, read::own(node), &path).await?;
+        let name = read::text(&secret, "/metadata/name");
+        if keep == Some(name) {
+            kept = expires_after(&secret, now_s + LEFT_S);
+        } else if is_ours(&secret) || description(&secret) == HELPER_DESCRIPTION {
+            read::delete(host, read::own(node), &format!("{SECRETS}/{name}")).await?;
         }
     }
-    read::delete(host, read::own(node), CERTIFICATES).await
+    read::delete(host, read::own(node), CERTIFICATES).await?;
+    Ok(kept)
+}
+
+fn secret_name(material: &JoinMaterial) -> String {
+    format!("bootstrap-token-{}", material.token_id())
 }
 
 /// Every bootstrap token; `None` where the administrator has no rights yet.
