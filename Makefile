@@ -45,6 +45,6 @@ bench-overhead: build ## the share of a bring-up that quorate itself takes
 bench-apply: build ## an apply that finds nothing to do, on the demo's cluster
 	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-apply
 
-bench-agent: ## size and memory of the agent as it is released
+bench-agent: build ## size and memory of the agent as it is released
 	cargo build $(CARGO_FLAGS) --release -p quorate-agent
-	tests/lab/bench-agent target/release/quorate-agent
+	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-agent target/release/quorate-agent

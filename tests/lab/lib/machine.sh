@@ -12,6 +12,7 @@ dnsmasq dnsmasq-base
 apt-ftparchive apt-utils
 dpkg-deb dpkg
 gpg gpg
+jq jq
 gcc gcc'
 
 missing_packages() {
