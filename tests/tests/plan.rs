@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use quorate::plan::{Blocked, Lane, Observed, Outline, Plan, Sight, outline, pending};
 use quorate::spec::{ClusterSpec, Role};
-use quorate_proto::{EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName, StepId};
+use quorate_proto::{Drift, EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName, StepId};
 use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, name, observe, plan, sample};
 
 fn seen(world: &mut SimCluster) -> Observed {
@@ -178,6 +178,24 @@ fn nobody_joins_beside_a_voter_that_is_down_or_unknown() {
     observed = healthy;
     each_view(&mut observed, |etcd| etcd.leader = None);
     assert_eq!(joins(&observed, &world.spec), Err(Blocked::NoLeader));
+}
+
+#[test]
+fn a_founder_that_comes_back_is_no_new_member() {
+    let (world, mut observed) = risen(3, 0);
+    facts_mut(&mut observed, "cp-1").etcd = None;
+    for node in ["cp-2", "cp-3"] {
+        let etcd = facts_mut(&mut observed, node).etcd.as_mut().unwrap();
+        member_mut(etcd, "cp-1").healthy = false;
+    }
+    let outline = outline(&world.spec, &observed).unwrap();
+    let down = id("cp-1", "etcd-member");
+    let drift = || Finding::Drifted(vec![Drift::new("etcd member cp-1", "not up", "up")]);
+    let finding = |id: &StepId| if *id == down { drift() } else { Finding::Satisfied };
+    let findings = outline.steps.iter().map(|step| (step.id.clone(), finding(&step.id)));
+    let plan = pending(&outline, &findings.collect(), &observed).unwrap();
+    let left: Vec<_> = plan.steps.iter().map(|left| left.step.id.clone()).collect();
+    assert_eq!(left, [down]);
 }
 
 fn each_view(observed: &mut Observed, change: impl Fn(&mut EtcdFacts)) {

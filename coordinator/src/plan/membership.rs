@@ -29,12 +29,16 @@ pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, B
     known_members_only(left, observed)?;
     let before = view(observed).map(count).unwrap_or_default();
     let first = match members.first() {
-        // The founder's member makes the cluster, or brings its first member back.
-        Some(_) if members.iter().any(|(_, node)| node.entry == Entry::Founder) => Vec::new(),
-        Some(_) => unfinished_first(&members, observed)?,
         None => Vec::new(),
+        // No member answers, and the founder's is not up: it makes the cluster, or is back first.
+        Some(_) if before.voters == 0 && founds(&members) => Vec::new(),
+        Some(_) => unfinished_first(&members, observed)?,
     };
-    let new = members.len().saturating_sub(first.len());
+    let is_new = |node: &KubeNode| {
+        let known = |member: &EtcdMember| is_of(member, &node.node, node.address);
+        !view(observed).is_some_and(|facts| facts.members.iter().any(known))
+    };
+    let new = members.iter().filter(|(_, node)| is_new(node)).count();
     if new > 0 && first.is_empty() && before.voters > 0 {
         let refused = project(before, Change::Add).refused;
         refused.map_or(Ok(()), |refusal| Err(Blocked::Quorum(refusal)))?;
@@ -46,6 +50,10 @@ pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, B
         unfinished: before.unfinished - learners,
     };
     Ok(Gate { before, after, first })
+}
+
+fn founds(members: &[(&StepId, &KubeNode)]) -> bool {
+    members.iter().any(|(_, node)| node.entry == Entry::Founder)
 }
 
 /// With a member that the specification does not know etcd will never be as it asks.

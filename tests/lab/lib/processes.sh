@@ -10,11 +10,13 @@ remember_process() { printf '%s %s\n' "$1" "$(process_started_at "$1")" >"$2"; }
 
 # Prints the pid kept in a file if that very process still runs.
 remembered_process() {
-    local pid started
+    local pid started stat
     [[ -r $1 ]] && read -r pid started <"$1" || return 1
-    [[ -n $started && $(process_started_at "$pid") == "$started" ]] || return 1
+    # One look: between two the process may end.
+    stat=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null) || return 1
+    [[ -n $started && $(cut -d ' ' -f 20 <<<"$stat") == "$started" ]] || return 1
     # A zombie keeps its start time until its parent has waited for it.
-    [[ $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null) != Z* ]] || return 1
+    [[ $stat != Z* ]] || return 1
     printf '%s\n' "$pid"
 }
 
