@@ -13,6 +13,9 @@ use crate::host::{Command, Host, HostError, Unit};
 /// most two things in turn.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
+/// Each API server learns of a new token by its own watch; until then it refuses it.
+const SPREADING: Duration = Duration::from_secs(15);
+
 /// Runs `kubeadm init phase PHASE`, with the material if the order brought any.
 pub async fn init(
     host: &dyn Host,
@@ -37,7 +40,24 @@ pub async fn join(
                 .to_owned(),
         )
     })?;
-    run(host, work, &join_command(node.cluster.version, node.entry, phase), files).await
+    let command = join_command(node.cluster.version, node.entry, phase);
+    let begun_ms = host.uptime_ms();
+    loop {
+        let refused = match run(host, work, &command, files.clone()).await {
+            Err(HostError::Failed { command, status, output }) if is_unauthorised(&output) => {
+                HostError::Failed { command, status, output }
+            }
+            outcome => return outcome,
+        };
+        if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= SPREADING.as_millis() {
+            return Err(refused);
+        }
+        host.pause(Duration::from_millis(500)).await;
+    }
+}
+
+fn is_unauthorised(output: &[String]) -> bool {
+    output.iter().any(|line| line.starts_with("error") && line.contains("Unauthorized"))
 }
 
 /// All phases of `kubeadm join`, those that 1.33 and 1.34 hide among them.

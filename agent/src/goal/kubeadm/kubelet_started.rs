@@ -7,7 +7,7 @@ use quorate_proto::{Drift, Finding};
 use super::guard;
 use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError};
-use crate::kubeadm::{BOOTSTRAP_CONF, KUBELET_CONF, phase};
+use crate::kubeadm::{BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_PEM, phase};
 
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
@@ -62,14 +62,15 @@ impl KubeletStarted<'_> {
 
 /// Writes the kubelet's configuration and restarts it.
 ///
-/// A node that has its identity is configured as the first one is: the join would ask the cluster
-/// for a new identity, and is refused where the node is Ready.
+/// A node that has its certificate is configured as the first one is: the join would ask the cluster
+/// for another, and is refused where the node is Ready. That kubelet.conf is there says nothing: a
+/// kubelet writes it before it has what the file names.
 pub(super) async fn start(
     host: &dyn Host,
     work: &Work<'_>,
     node: &KubeNode,
 ) -> Result<(), HostError> {
-    if node.entry == Entry::Founder || host.read(KUBELET_CONF).await?.is_some() {
+    if node.entry == Entry::Founder || host.read(KUBELET_PEM).await?.is_some() {
         phase::init(host, work, node, "kubelet-start").await
     } else {
         phase::join(host, work, node, "kubelet-start").await

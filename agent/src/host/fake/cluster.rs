@@ -32,6 +32,8 @@ pub struct Shared {
     pub members: Vec<EtcdMember>,
     /// Where API servers answer: `ADDRESS:PORT`, the endpoint among them.
     pub api_servers: BTreeSet<String>,
+    /// Until then, by a machine's uptime, the API servers refuse every token.
+    pub tokens_known_ms: u64,
     /// kubeadm has granted the administrator its rights.
     pub rights: bool,
     /// What the Secret kubeadm-certs seals, by path.

@@ -128,11 +128,26 @@ async fn a_void_token_is_replaced_before_the_kubelet_asks_by_it() {
     let founder = founded().await;
     let goals = joining(Entry::Worker);
     let (host, material) = prepared(&goals[..1], Some(&founder)).await;
-    // As kubeadm leaves it when it stopped waiting.
-    host.state().files.remove(BOOTSTRAP_CONF);
+    let starts = || host.history().iter().filter(|it| it.contains(BOOTSTRAP_CONF)).count();
+    // As an earlier run leaves it, whose token was withdrawn.
+    host.state().put(BOOTSTRAP_CONF, "token: zzzzzz.0123456789zzzzzz");
     bring_up(&goals[1..], &host, &material).await;
-    let starts = host.history().iter().filter(|change| change.contains(BOOTSTRAP_CONF)).count();
-    assert_eq!(starts, 3, "written, written again, and removed");
+    assert_eq!(starts(), 3, "written, written again, and removed");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_known_everywhere_yet_is_tried_again() {
+    let founder = founded().await;
+    let goals = joining(Entry::Worker);
+    let (host, material) = prepared(&[], Some(&founder)).await;
+    host.state().cluster.shared().tokens_known_ms = 3_000;
+    bring_up(&goals[..1], &host, &material).await;
+    assert!(host.state().uptime_ms >= 3_000);
+
+    let (host, material) = prepared(&[], Some(&founder)).await;
+    host.state().cluster.shared().tokens_known_ms = u64::MAX;
+    let error = apply(&goals[0], &host, &material).await.unwrap_err();
+    assert!(matches!(error, HostError::Failed { .. }), "{error}");
 }
 
 #[tokio::test]

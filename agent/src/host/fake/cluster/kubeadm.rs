@@ -108,7 +108,8 @@ fn document(documents: &[Value], kind: &str) -> Value {
 fn is_admitted(state: &State, asked: &Asked) -> bool {
     let (id, _) = asked.token.split_once('.').unwrap_or_default();
     let path = format!("{SYSTEM}/secrets/bootstrap-token-{id}");
-    state.cluster.shared().objects.contains_key(&path)
+    let cluster = state.cluster.shared();
+    cluster.objects.contains_key(&path) && state.uptime_ms >= cluster.tokens_known_ms
 }
 
 fn authorities(state: &mut State) -> Result<(), HostError> {
@@ -235,7 +236,10 @@ fn kubelet_start(state: &mut State, asked: &Asked) -> Result<(), HostError> {
     let words: Vec<String> = args.iter().map(word).collect();
     let flags = format!("KUBELET_KUBEADM_ARGS=\"{}\"\n", words.join(" "));
     write(state, "/var/lib/kubelet/kubeadm-flags.env", flags)?;
-    if !asked.joins {
+    if asked.joins {
+        // The kubelet writes the file at once, and what it names once it has it.
+        write(state, KUBELET_CONF, rotating(state, asked))?;
+    } else {
         identity(state, asked)?;
     }
     crate::host::fake::systemd::run(state, &["restart", "kubelet"]).map(drop)
@@ -314,8 +318,9 @@ fn pod(name: &str, image: &str, extra: &[String]) -> String {
 }
 
 fn wait_bootstrap(state: &mut State, asked: &Asked) -> Result<(), HostError> {
-    identity(state, asked)?;
-    write(state, KUBELET_CONF, rotating(state, asked))?;
+    if state.text(BOOTSTRAP_CONF).contains(&asked.token) {
+        identity(state, asked)?;
+    }
     let path = format!("/api/v1/nodes/{}", asked.node);
     let registered = state.cluster.shared().objects.contains_key(&path);
     if !registered {
