@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use quorate::plan::{Blocked, Lane, Observed, Outline, Plan, Sight, outline, pending};
+use quorate::plan::{Blocked, ClockOffset, Lane, Observed, Outline, Plan, Sight, outline, pending};
 use quorate::spec::{ClusterSpec, Role};
 use quorate_proto::{Drift, EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName, StepId};
 use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, name, observe, plan, sample};
@@ -198,6 +198,14 @@ fn a_founder_that_comes_back_is_no_new_member() {
     assert_eq!(left, [down]);
 }
 
+/// Of cp-1.
+fn set_clock(observed: &mut Observed, told: ClockOffset) {
+    match observed.nodes.get_mut(&name("cp-1")) {
+        Some(Sight::Seen { clock, .. }) => *clock = told,
+        _ => panic!("cp-1 was not seen"),
+    }
+}
+
 fn each_view(observed: &mut Observed, change: impl Fn(&mut EtcdFacts)) {
     for node in ["cp-1", "cp-2", "cp-3"] {
         facts_mut(observed, node).etcd.as_mut().map(&change).unwrap();
@@ -226,6 +234,18 @@ fn what_is_left_of_a_cluster_without_its_authority_is_not_touched() {
         let named = |blocked: &Blocked| blocked.to_string().starts_with(node);
         assert!(matches!(blocked, Blocked::DataWithoutAuthority { .. }) && named(&blocked));
     }
+}
+
+#[test]
+fn a_slow_answer_is_no_wrong_clock() {
+    let (world, mut observed) = risen(3, 0);
+    // Two seconds from the question to the answer: by their middle cp-1 would be 1.5 s behind.
+    set_clock(&mut observed, ClockOffset { least_ms: -2_500, most_ms: -500 });
+    assert!(outline(&world.spec, &observed).is_ok());
+
+    set_clock(&mut observed, ClockOffset { least_ms: -3_500, most_ms: -1_500 });
+    let blocked = outline(&world.spec, &observed).unwrap_err();
+    assert!(matches!(blocked, Blocked::ClocksApart { apart_ms: 1_500, .. }), "{blocked}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use quorate_proto::{Goal, NodeName, StepId, Term};
 use tokio::task::JoinSet;
 
 use crate::fleet::{Fleet, FleetError};
-use crate::plan::{Findings, Observed, Outline, Plan, Sight, outline, pending};
+use crate::plan::{ClockOffset, Findings, Observed, Outline, Plan, Sight, outline, pending};
 use crate::spec::ClusterSpec;
 
 /// What one round of Describe gave.
@@ -31,14 +31,17 @@ pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec, claim: Option<&T
         asked.spawn(async move {
             let before = now_ms();
             let answer = fleet.describe(&node, claim.as_ref()).await;
-            (node, answer, before.midpoint(now_ms()))
+            (node, answer, before, now_ms())
         });
     }
     let mut survey = Survey::default();
-    for (node, answer, middle_ms) in asked.join_all().await {
+    for (node, answer, before, after) in asked.join_all().await {
         let sight = match answer {
             Ok(facts) => Sight::Seen {
-                clock_offset_ms: offset(facts.machine.clock_ms, middle_ms),
+                clock: ClockOffset {
+                    least_ms: offset(facts.machine.clock_ms, after),
+                    most_ms: offset(facts.machine.clock_ms, before),
+                },
                 facts: Box::new(facts),
             },
             Err(FleetError::Stranger { node, why }) => {

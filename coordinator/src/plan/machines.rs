@@ -43,13 +43,15 @@ fn different(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
 }
 
 fn one_time(observed: &Observed) -> Result<(), Blocked> {
-    let offsets = observed.nodes.iter().filter_map(|(node, sight)| match sight {
-        Sight::Seen { clock_offset_ms, .. } => Some((*clock_offset_ms, node)),
+    let clocks = observed.nodes.iter().filter_map(|(node, sight)| match sight {
+        Sight::Seen { clock, .. } => Some((clock, node)),
         Sight::Silent { .. } => None,
     });
-    let (first, last) = (offsets.clone().min(), offsets.max());
-    let (Some((least, behind)), Some((most, ahead))) = (first, last) else { return Ok(()) };
-    let apart_ms = most.abs_diff(least);
+    let last = clocks.clone().max_by_key(|(clock, _)| clock.least_ms);
+    let first = clocks.min_by_key(|(clock, _)| clock.most_ms);
+    let (Some((early, behind)), Some((late, ahead))) = (first, last) else { return Ok(()) };
+    // What they are apart for certain: a slow answer is no wrong clock.
+    let apart_ms = u64::try_from(late.least_ms.saturating_sub(early.most_ms)).unwrap_or_default();
     if apart_ms <= CLOCK_LIMIT_MS {
         return Ok(());
     }

@@ -139,12 +139,32 @@ impl Observed {
 pub enum Sight {
     Seen {
         facts: Box<Facts>,
-        /// How far the node's clock is ahead of the coordinator's, against the middle of the time
-        /// between question and answer, in milliseconds.
-        clock_offset_ms: i64,
+        clock: ClockOffset,
     },
     /// It does not answer; it may be doing anything.
-    Silent { why: String },
+    Silent {
+        why: String,
+    },
+}
+
+/// How far a node's clock is ahead of the coordinator's, in milliseconds: somewhere in between, as
+/// the node looked at its clock at some time between the question and the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClockOffset {
+    pub least_ms: i64,
+    pub most_ms: i64,
+}
+
+impl ClockOffset {
+    /// An offset that is known.
+    pub fn exactly(ms: i64) -> Self {
+        Self { least_ms: ms, most_ms: ms }
+    }
+
+    /// The best guess.
+    pub fn middle_ms(&self) -> i64 {
+        self.least_ms.midpoint(self.most_ms)
+    }
 }
 
 /// Every step that the specification asks for, in an order that respects `after`.

@@ -71,8 +71,9 @@ pub fn status(observed: &Observed) -> String {
         nodes: Vec<Node<'a>>,
     }
     let nodes = observed.nodes.iter().map(|(node, sight)| match sight {
-        Sight::Seen { facts, clock_offset_ms } => {
-            Node { node, silent: None, clock_offset_ms: Some(*clock_offset_ms), facts: Some(facts) }
+        Sight::Seen { facts, clock } => {
+            let clock_offset_ms = Some(clock.middle_ms());
+            Node { node, silent: None, clock_offset_ms, facts: Some(facts) }
         }
         Sight::Silent { why } => {
             Node { node, silent: Some(why), clock_offset_ms: None, facts: None }

@@ -12,9 +12,7 @@ pub fn text(spec: &ClusterSpec, observed: &Observed, now_ms: u64) -> String {
     let mut text = format!("cluster {}, Kubernetes {}\n\n", spec.name, spec.version);
     for node in &spec.nodes {
         let lines = match observed.nodes.get(&node.name) {
-            Some(Sight::Seen { facts, clock_offset_ms }) => {
-                seen(node, facts, *clock_offset_ms, now_ms)
-            }
+            Some(Sight::Seen { facts, clock }) => seen(node, facts, clock.middle_ms(), now_ms),
             Some(Sight::Silent { why }) => vec![format!("does not answer: {why}")],
             None => vec!["was not asked".to_owned()],
         };

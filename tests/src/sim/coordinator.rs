@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use quorate::engine::{Dispatch, Engine, Input, Outcome};
-use quorate::plan::{Blocked, Findings, Holder, Observed, Plan, Sight, outline, pending};
+use quorate::plan::{
+    Blocked, ClockOffset, Findings, Holder, Observed, Plan, Sight, outline, pending,
+};
 use quorate::spec::Role;
 use quorate_proto::{Finding, Goal, NodeName, OperationId, StepId, Term};
 
@@ -175,8 +177,8 @@ pub fn observe(
             if let Some(etcd) = facts.etcd.as_mut().filter(|_| !rules.membership_gate) {
                 etcd.members.retain(|member| !member.learner);
             }
-            let clock_offset_ms = world.node(&node.name).clock_offset_ms;
-            Sight::Seen { facts: Box::new(facts), clock_offset_ms }
+            let clock = ClockOffset::exactly(world.node(&node.name).clock_offset_ms);
+            Sight::Seen { facts: Box::new(facts), clock }
         };
         observed.nodes.insert(node.name, sight);
     }
