@@ -212,7 +212,7 @@ impl Worker {
         Ok(operation)
     }
 
-    /// Checks first: a goal that holds is not applied.
+    /// Checks first: a goal that holds is not applied, unless it may hold for another run.
     async fn carry_out(self: Arc<Self>, operation: Arc<Operation>, material: Option<JoinMaterial>) {
         let goal = &operation.begun.goal;
         if goal.is_awaited() {
@@ -222,7 +222,7 @@ impl Worker {
         }
         let mut finding = self.check_one(goal).await;
         let mut failure = None;
-        if !finding.is_satisfied() {
+        if !finding.is_satisfied() || goal.is_of_one_run() {
             let (events, received) = mpsc::unbounded_channel();
             let progress = Progress::new(events);
             let apply = async {

@@ -142,6 +142,11 @@ impl Goal {
         }
     }
 
+    /// Whether it holds for the run that made it hold, and is of no use to another.
+    pub fn is_of_one_run(&self) -> bool {
+        matches!(self, Self::JoinOffered(_))
+    }
+
     /// The kind of goal, as documents and messages name it.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -23,7 +23,9 @@ pub async fn init(
     node: &KubeNode,
     phase: &str,
 ) -> Result<(), HostError> {
-    run(host, work, &format!("init phase {phase}"), config::init_files(node, work.material)).await
+    let command = format!("init phase {phase}");
+    announce(work, &command);
+    run(host, work, &command, config::init_files(node, work.material)).await
 }
 
 /// Runs `kubeadm join phase PHASE`, which needs the material to speak to the cluster.
@@ -41,6 +43,7 @@ pub async fn join(
         )
     })?;
     let command = join_command(node.cluster.version, node.entry, phase);
+    announce(work, &command);
     let begun_ms = host.uptime_ms();
     loop {
         let refused = match run(host, work, &command, files.clone()).await {
@@ -97,13 +100,16 @@ pub fn material<'a>(work: &Work<'a>) -> Result<&'a JoinMaterial, HostError> {
     })
 }
 
+fn announce(work: &Work<'_>, command: &str) {
+    work.progress.doing(ActivityKind::Kubeadm, format!("kubeadm {command}"));
+}
+
 async fn run(
     host: &dyn Host,
     work: &Work<'_>,
     command: &str,
     files: Vec<(String, Secret)>,
 ) -> Result<(), HostError> {
-    work.progress.doing(ActivityKind::Kubeadm, format!("kubeadm {command}"));
     let config = format!("{{dir}}/{}", config::CONFIG_FILE);
     let args: Vec<&str> = command.split(' ').chain(["--config", &config]).collect();
     let command = Command { deadline: DEADLINE, ..Command::new("kubeadm", &args) };

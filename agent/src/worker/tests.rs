@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use quorate_proto::goal::{Entry, Offer};
 use quorate_proto::{Drift, EtcdFacts, Machine, RunId};
 use tokio::sync::Semaphore;
 
@@ -237,6 +238,19 @@ async fn a_goal_that_holds_is_not_applied() {
     let told: Vec<_> = open(&host).await.ensure(first()).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     assert!(!host.has("/begun"));
+}
+
+#[tokio::test]
+async fn an_offer_of_another_run_is_replaced_although_it_holds() {
+    let host = Arc::new(TestHost::default());
+    host.put("/holds", b"");
+    host.gate.open();
+    let on = crate::kubeadm::sample::node(Entry::Founder);
+    let offer = Goal::JoinOffered(Offer { on, certificates: false });
+    let order = order("1", term(1, "a"), offer);
+    let told: Vec<_> = open(&host).await.ensure(order).await.unwrap().collect().await;
+    assert_eq!(ended(&told), (&Finding::Satisfied, None));
+    assert!(host.has("/begun"));
 }
 
 #[tokio::test]
