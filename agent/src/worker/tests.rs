@@ -248,9 +248,8 @@ async fn an_offer_of_another_run_is_replaced_although_it_holds() {
     let on = crate::kubeadm::sample::node(Entry::Founder);
     let offer = Goal::JoinOffered(Offer { on, certificates: false });
     let order = order("1", term(1, "a"), offer);
-    let told: Vec<_> = open(&host).await.ensure(order).await.unwrap().collect().await;
-    assert_eq!(ended(&told), (&Finding::Satisfied, None));
-    assert!(host.has("/begun"));
+    open(&host).await.ensure(order).await.unwrap().collect::<Vec<_>>().await;
+    assert!(host.has("/begun"), "it was not applied");
 }
 
 #[tokio::test]
