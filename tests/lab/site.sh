@@ -54,6 +54,14 @@ if [[ $(readlink "/proc/$pid/exe") != /usr/bin/quorate-agent ]]; then systemctl 
 SCRIPT
 }
 
+# HAProxy's own word on its backends.
+backends() {
+    local pid
+    pid=$("$LAB_COMMAND" list | awk '$1 == "lb-1" { print $3 }')
+    echo 'show stat' | socat stdio "UNIX-CONNECT:/proc/$pid/root/run/haproxy/admin.sock" |
+        awk -F , '$2 ~ /^cp-/ { print $2, $18 }'
+}
+
 # packaging's sample specification, beside the files that it names.
 make_spec() {
     install -m 644 "$CHECKOUT/packaging/cluster.yaml" "$SPEC"

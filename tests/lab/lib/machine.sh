@@ -13,6 +13,7 @@ apt-ftparchive apt-utils
 dpkg-deb dpkg
 gpg gpg
 jq jq
+socat socat
 gcc gcc'
 
 missing_packages() {
