@@ -57,6 +57,7 @@ impl Stage {
             ["clock", node, ms] => {
                 self.world.advance_clock(&name(node), ms.parse().expect("milliseconds"));
             }
+            ["usurp", "endpoint"] => self.world.usurped = true,
             ["estrange", node] => self.world.estrange(&name(node)),
             ["plan"] => return self.plan(),
             ["apply"] => return self.apply(usize::MAX),

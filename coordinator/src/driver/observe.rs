@@ -87,8 +87,7 @@ pub async fn draw_up(
     survey: Survey,
 ) -> Result<Drawn, Vec<String>> {
     let (outline, findings, observed) = check(fleet, spec, survey).await?;
-    let plan =
-        pending(&outline, &findings, &observed).map_err(|blocked| vec![blocked.to_string()])?;
+    let plan = pending(&outline, &findings, &observed).map_err(|blocked| blocked.reasons())?;
     Ok(Drawn { observed, outline, findings, plan })
 }
 
@@ -110,7 +109,7 @@ pub async fn check(
         return Err(survey.strangers.iter().map(reason).collect());
     }
     let mut observed = survey.observed;
-    let outline = outline(spec, &observed).map_err(|blocked| vec![blocked.to_string()])?;
+    let outline = outline(spec, &observed).map_err(|blocked| blocked.reasons())?;
     let mut goals: BTreeMap<&NodeName, Vec<(StepId, Goal)>> = BTreeMap::new();
     for step in outline.steps.iter().filter(|step| observed.facts(&step.id.node).is_some()) {
         let of_node = goals.entry(&step.id.node).or_default();

@@ -32,6 +32,8 @@ pub struct Shared {
     pub members: Vec<EtcdMember>,
     /// Where API servers answer: `ADDRESS:PORT`, the endpoint among them.
     pub api_servers: BTreeSet<String>,
+    /// Where another cluster answers.
+    pub strangers: BTreeSet<String>,
     /// kubeadm has granted the administrator its rights.
     pub rights: bool,
     /// What the Secret kubeadm-certs seals, by path.
@@ -58,14 +60,22 @@ pub(super) fn run(state: &mut State, command: &Command) -> Option<Result<Output,
 }
 
 pub(super) fn api(state: &mut State, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-    if !state.files.contains_key(ADMIN_CONF) {
+    if let ApiServer::At(address) | ApiServer::Endpoint(address) = &request.at
+        && state.cluster.shared().strangers.contains(address)
+    {
+        return Err(HostError::Refused(format!("who answers at {address} is not this cluster")));
+    }
+    let nameless = matches!(request.at, ApiServer::Endpoint(_)) && request.path == "/readyz";
+    if !state.files.contains_key(ADMIN_CONF) && !nameless {
         let attempt = format!("reading {ADMIN_CONF}");
         return Err(HostError::Io { attempt, source: io::ErrorKind::NotFound.into() });
     }
     let cluster = state.cluster.clone();
     let up = match &request.at {
         ApiServer::Own => !cluster.shared().api_servers.is_empty(),
-        ApiServer::At(address) => cluster.shared().api_servers.contains(address),
+        ApiServer::At(address) | ApiServer::Endpoint(address) => {
+            cluster.shared().api_servers.contains(address)
+        }
     };
     if !up {
         return Err(silent("the Kubernetes API"));

@@ -77,6 +77,18 @@ async fn a_server_of_another_cluster_is_a_stranger_and_not_silence() {
 }
 
 #[tokio::test]
+async fn who_has_no_authority_yet_tells_somebody_from_nobody() {
+    let (address, accept) = serve(&site("kubernetes")).await;
+    let nobody_believed = || Arc::new(anonymous_config(b"").unwrap());
+    let address = address.to_string();
+    let connecting = connect(&address, nobody_believed(), "the API");
+    let (connected, ()) = tokio::join!(connecting, accept);
+    assert!(matches!(connected, Err(HostError::Refused(_))));
+    let connected = connect(&address, nobody_believed(), "the API").await;
+    assert!(matches!(connected, Err(HostError::Silent { .. })), "the listener is closed");
+}
+
+#[tokio::test]
 async fn nobody_there_is_silence() {
     let ours = site("kubernetes");
     let (address, accept) = serve(&ours).await;
