@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::tls::{self, Authority};
 use super::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError};
-use crate::kubeadm::{ADMIN_CONF, CA};
 use crate::kubeadm::kubeconfig::{Kubeconfig, User};
+use crate::kubeadm::{ADMIN_CONF, CA};
 
 /// An API server that is up answers a read in milliseconds; one that is starting may take seconds.
 const DEADLINE: Duration = Duration::from_secs(5);

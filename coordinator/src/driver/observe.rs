@@ -2,6 +2,7 @@
 //! where a run is about to give orders, whom the nodes obey.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -100,11 +101,12 @@ pub async fn check(
     survey: Survey,
 ) -> Result<(Outline, Findings, Observed), Vec<String>> {
     if !survey.strangers.is_empty() {
+        // The reason says itself what to do.
         let reason = |(node, why): &(NodeName, String)| {
-            format!(
-                "someone else than {node} answers at its address: {why}. Correct the address in \
-                 the specification, or enrol the node with a token of `quorate node token {node}`"
-            )
+            let known = spec.nodes.iter().find(|known| known.name == *node);
+            let at = known.map(|known| SocketAddr::new(known.address, known.agent_port));
+            let at = at.map(|at| format!(", {at}")).unwrap_or_default();
+            format!("someone else than {node} answers at its address{at}: {why}")
         };
         return Err(survey.strangers.iter().map(reason).collect());
     }

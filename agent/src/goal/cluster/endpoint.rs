@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::goal::KubeNode;
 use quorate_proto::Finding;
+use quorate_proto::goal::KubeNode;
 
 use crate::goal::kubeadm::readiness;
 use crate::goal::{Ensure, Work, wait};

@@ -54,7 +54,7 @@ pub(super) fn run(state: &mut State, command: &Command) -> Option<Result<Output,
         "kubeadm" => kubeadm::run(state, &args),
         "kubectl" => objects::apply(state, &args),
         "kubelet" => Ok(printed("Kubernetes v1.35.4\n")),
-        "journalctl" => Ok(printed("")),
+        "journalctl" => Ok(printed(&state.systemd.journal)),
         _ => return None,
     })
 }
