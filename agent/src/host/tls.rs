@@ -6,7 +6,7 @@ use quorate_proto::Secret;
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -100,7 +100,18 @@ pub(super) fn silent(
 
 fn certificate_error(error: &std::io::Error) -> Option<String> {
     let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    if let rustls::Error::InvalidCertificate(_) = tls { Some(tls.to_string()) } else { None }
+    let rustls::Error::InvalidCertificate(reason) = tls else { return None };
+    // A certificate of the right authority may have expired or lack a name: that can be mended.
+    let mendable = matches!(
+        reason,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+            | CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. }
+    );
+    (!mendable).then(|| tls.to_string())
 }
 
 #[cfg(test)]

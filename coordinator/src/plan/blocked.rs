@@ -99,17 +99,17 @@ pub enum Blocked {
     #[error("whether {step} holds cannot be told ({why}): see to that, then run the same again")]
     Untold { step: StepId, why: String },
     /// Checks found what only a person can mend.
-    #[error("{}", .0.iter().map(|(node, why)| format!("{node}: {why}")).collect::<Vec<_>>().join("; "))]
+    #[error("{}", self.reasons().join("; "))]
     Refused(Vec<(NodeName, String)>),
 }
 
 impl Blocked {
     /// What stands in the way, each for itself.
     pub fn reasons(&self) -> Vec<String> {
-        match self {
-            Self::Refused(all) => all.iter().map(|(node, why)| format!("{node}: {why}")).collect(),
-            one => vec![one.to_string()],
+        if let Self::Refused(all) = self {
+            return all.iter().map(|(node, why)| format!("{node}: {why}")).collect();
         }
+        vec![self.to_string()]
     }
 }
 
