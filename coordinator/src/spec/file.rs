@@ -126,6 +126,10 @@ pub(super) struct Network {
 /// Who connects the pods: quorate's flannel, a manifest of yours, or none: you apply one yourself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(extend("x-hints" = {
+    "calico": "quorate applies Calico's own manifest, as it does any: {manifest: {file: calico.yaml}}",
+    "cilium": "quorate applies Cilium's own manifest, as it does any: {manifest: {file: cilium.yaml}}",
+}))]
 pub(super) enum Plugin {
     Named(PluginName),
     Set(PluginSettings),

@@ -109,14 +109,20 @@ fn the_shape_is_checked() {
             "true or false",
         ),
         (
-            swapped("{flannel: {}}", "calico"),
+            swapped("{flannel: {}}", "weave"),
             "spec.network.plugin",
             "known: flannel, manifest, none",
+        ),
+        (swapped("{flannel: {}}", "{weave: {}}"), "spec.network.plugin", "unknown plugin `weave`"),
+        (
+            swapped("{flannel: {}}", "calico"),
+            "spec.network.plugin",
+            "{manifest: {file: calico.yaml}}",
         ),
         (
             swapped("{flannel: {}}", "{cilium: {}}"),
             "spec.network.plugin",
-            "unknown plugin `cilium`",
+            "plugin `cilium` is not supported",
         ),
         (
             swapped("{flannel: {}}", "{flannel: {mtu: 1}}"),
@@ -261,9 +267,9 @@ fn the_endpoint_and_ports_are_checked() {
             "load balancer share a port",
         ),
         (
-            both.replace("cp-[1-3]", "cp-1").replace("10.0.0.10, port", "vip.example, port"),
+            both.replace("10.0.0.10, port", "vip.example, port"),
             "spec.endpoint.port",
-            "both would listen on port 6443",
+            "cp-1, cp-2, cp-3: load balancer and API server would both listen on port 6443",
         ),
     ];
     each_has(Severity::Error, &cases);
