@@ -127,8 +127,8 @@ pub(super) struct Network {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(extend("x-hints" = {
-    "calico": "quorate applies Calico's own manifest, as it does any: {manifest: {file: calico.yaml}}",
-    "cilium": "quorate applies Cilium's own manifest, as it does any: {manifest: {file: cilium.yaml}}",
+    "calico": "apply its own manifest: plugin: {manifest: {file: calico.yaml}}",
+    "cilium": "apply its own manifest: plugin: {manifest: {file: cilium.yaml}}",
 }))]
 pub(super) enum Plugin {
     Named(PluginName),
