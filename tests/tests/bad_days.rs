@@ -199,7 +199,7 @@ async fn what_is_wrong_with_a_machine_is_found_before_it_is_changed() {
             "cp-1 and worker-1 have one machine-id, one: ",
         ),
         (
-            |hosts| hosts[1].state().machine.clock_ms = 60_000,
+            |hosts| hosts[1].state().machine.clock_ms = 65_000,
             "the clocks of cp-1 and worker-1 are 6",
         ),
         (
