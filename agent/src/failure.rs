@@ -15,7 +15,7 @@ const LINES: usize = 40;
 pub async fn of(host: &dyn Host, activity: Option<ActivityKind>, error: &HostError) -> Failure {
     let (causes, output) = (chain(error), output(error));
     let said = causes.iter().chain(output).map(String::as_str);
-    let (advice, journal) = match activity {
+    let (known, journal) = match activity {
         Some(ActivityKind::Kubeadm | ActivityKind::Wait) => {
             (failures::advice(said), journal::journal(host, "kubelet").await)
         }
@@ -23,10 +23,15 @@ pub async fn of(host: &dyn Host, activity: Option<ActivityKind>, error: &HostErr
             (None, Vec::new())
         }
     };
+    // A refusal says itself what to do; no log would tell more.
+    let refused = matches!(error, HostError::Refused(_));
+    let advice = known.or_else(|| refused.then(|| SEE_TO_IT.to_owned()));
     let output = last_lines(output);
     let transient = matches!(error, HostError::NotYet(_));
     Failure { causes, output, journal, advice, transient }
 }
+
+const SEE_TO_IT: &str = "see to that, then run `quorate apply` again, which goes on from here";
 
 /// The failure of a goal whose code panicked.
 pub fn of_panic(payload: &(dyn std::any::Any + Send)) -> Failure {
@@ -88,6 +93,32 @@ fn last_lines(lines: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::fake::FakeHost;
+
+    #[tokio::test]
+    async fn a_phase_that_fails_shows_its_lines_the_journal_and_the_cause() {
+        let host = FakeHost::bare();
+        let line = "E1123 08:14:41.000001    11 run.go:74] \"command failed\" err=\"swap is on\"";
+        host.state().systemd.journal = format!("Started kubelet.service\n{line}\n");
+        let said = "failed to run Kubelet: running with swap on is not supported";
+        let error = HostError::Failed {
+            command: "kubeadm init phase kubelet-start".to_owned(),
+            status: 1,
+            output: vec!["[kubelet-start] Starting the kubelet".to_owned(), said.to_owned()],
+        };
+        let failure = of(&host, Some(ActivityKind::Kubeadm), &error).await;
+        assert_eq!(failure.causes, ["`kubeadm init phase kubelet-start` ended with status 1"]);
+        assert_eq!(failure.output.last().map(String::as_str), Some(said));
+        assert_eq!(failure.journal, [line]);
+        assert!(failure.advice.is_some_and(|advice| advice.starts_with("swap is on: run ")));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_sends_nobody_to_a_log() {
+        let error = HostError::Refused("ask for another version".to_owned());
+        let failure = of(&FakeHost::bare(), Some(ActivityKind::Packages), &error).await;
+        assert_eq!(failure.advice.as_deref(), Some(SEE_TO_IT));
+    }
 
     #[test]
     fn a_failure_keeps_the_last_lines() {

@@ -12,6 +12,9 @@ pub enum Finding {
     Drifted(Vec<Drift>),
     /// It could not be told: not the same as drift.
     Unknown { why: String },
+    /// It must not be made to hold from here, such as on a node with another cluster's data. Says
+    /// what a person has to do.
+    Refused { why: String },
 }
 
 impl Finding {

@@ -126,7 +126,7 @@ impl TryFrom<node::CheckReply> for Vec<Finding> {
 
 impl From<Finding> for node::Finding {
     fn from(finding: Finding) -> Self {
-        use node::finding::{Drifted, Kind, Satisfied, Unknown};
+        use node::finding::{Drifted, Kind, Refused, Satisfied, Unknown};
         let kind = match finding {
             Finding::Satisfied => Kind::Satisfied(Satisfied {}),
             Finding::Drifted(drifts) => {
@@ -134,6 +134,7 @@ impl From<Finding> for node::Finding {
                 Kind::Drifted(Drifted { drifts: drifts.into_iter().map(drift).collect() })
             }
             Finding::Unknown { why } => Kind::Unknown(Unknown { why }),
+            Finding::Refused { why } => Kind::Refused(Refused { why }),
         };
         Self { kind: Some(kind) }
     }
@@ -151,6 +152,7 @@ impl TryFrom<node::Finding> for Finding {
                 Self::Drifted(drifted.drifts.into_iter().map(drift).collect())
             }
             Kind::Unknown(unknown) => Self::Unknown { why: unknown.why },
+            Kind::Refused(refused) => Self::Refused { why: refused.why },
         })
     }
 }
@@ -296,10 +298,17 @@ mod tests {
             there_and_back(&Event::Activity(Activity { kind, text: "text".to_owned() }));
         }
         there_and_back(&Event::Output { line: "[certs] Generating".to_owned() });
-        there_and_back(&Event::Ended {
-            finding: Finding::Drifted(vec![Drift::new("swap", "on", "off")]),
-            failure: Some(Failure { causes: vec!["why".to_owned()], ..Failure::default() }),
-        });
+        let why = || "why".to_owned();
+        let findings = [
+            Finding::Satisfied,
+            Finding::Drifted(vec![Drift::new("swap", "on", "off")]),
+            Finding::Unknown { why: why() },
+            Finding::Refused { why: why() },
+        ];
+        for finding in findings {
+            let failure = Some(Failure { causes: vec![why()], ..Failure::default() });
+            there_and_back(&Event::Ended { finding, failure });
+        }
     }
 
     #[test]

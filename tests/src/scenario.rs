@@ -54,9 +54,16 @@ impl Stage {
                 *self.world.machine_mut(&name(node)) = machine;
             }
             ["cpus", node, cpus] => self.world.machine_mut(&name(node)).cpus = number(cpus).into(),
+            ["memory", node, mib] => {
+                self.world.machine_mut(&name(node)).memory_mib = mib.parse().expect("MiB");
+            }
+            ["disk", node, mib] => {
+                self.world.machine_mut(&name(node)).disk_free_mib = mib.parse().expect("MiB");
+            }
             ["clock", node, ms] => {
                 self.world.advance_clock(&name(node), ms.parse().expect("milliseconds"));
             }
+            ["usurp", "endpoint"] => self.world.usurped = true,
             ["estrange", node] => self.world.estrange(&name(node)),
             ["plan"] => return self.plan(),
             ["apply"] => return self.apply(usize::MAX),

@@ -42,7 +42,7 @@ impl Ensure for BackendsUp<'_> {
                     let names: Vec<String> = drifts.into_iter().map(|drift| drift.what).collect();
                     names.join(", ")
                 }
-                Finding::Unknown { why } => why,
+                Finding::Unknown { why } | Finding::Refused { why } => why,
             };
             if host.uptime_ms() > deadline {
                 return Err(HostError::NotYet(format!(

@@ -174,7 +174,8 @@ async fn find_versions(
             let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
             return Err(HostError::Refused(format!(
                 "no package source of this node has {name} {wanted}; versions that they have: \
-                 {offered}. Ask for one of these, or add the source that has it"
+                 {offered}. Ask for one of these in spec.packages.kubernetes, or name the source \
+                 that has it in spec.packages.repository"
             )));
         }
     }

@@ -29,7 +29,9 @@ pub(super) async fn until(
                 each.collect::<Vec<_>>().join("; ")
             }
             Ok(Finding::Unknown { why }) => why,
-            Err(refused @ HostError::Refused(_)) => return Err(refused),
+            Ok(Finding::Refused { why }) | Err(HostError::Refused(why)) => {
+                return Err(HostError::Refused(why));
+            }
             Err(error) => error.to_string(),
         };
         if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= patience.as_millis() {

@@ -1,5 +1,6 @@
 //! The few reads of the Kubernetes API that checks need, as this node's administrator.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +8,13 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::tls::{self, Authority};
 use super::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError};
-use crate::kubeadm::ADMIN_CONF;
 use crate::kubeadm::kubeconfig::{Kubeconfig, User};
+use crate::kubeadm::{ADMIN_CONF, CA};
 
 /// An API server that is up answers a read in milliseconds; one that is starting may take seconds.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -27,23 +27,23 @@ const OWN_SERVER_CONF: &str = "/etc/kubernetes/controller-manager.conf";
 
 /// Sends one request and reads the answer, over a connection of its own.
 pub(super) async fn ask(request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-    let admin = kubeconfig(ADMIN_CONF).await?;
+    let config = Arc::new(client_config(&request.at).await?);
     let server = match &request.at {
-        ApiServer::At(address) => address.clone(),
+        ApiServer::At(address) | ApiServer::Endpoint(address) => address.clone(),
         ApiServer::Own => server(&kubeconfig(OWN_SERVER_CONF).await?),
     };
-    let attempt = talk(&server, &admin, request);
+    let attempt = talk(&server, config, request);
     let late = |elapsed| tls::silent(&name(&server), elapsed);
     tokio::time::timeout(DEADLINE, attempt).await.map_err(late)?
 }
 
 async fn talk(
     server: &str,
-    admin: &Kubeconfig,
+    config: Arc<ClientConfig>,
     request: &ApiRequest,
 ) -> Result<ApiAnswer, HostError> {
     let service = name(server);
-    let stream = connect(server, admin).await?;
+    let stream = tls::connect(server, config, &service).await?;
     let silent = |error: hyper::Error| tls::silent(&service, error);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
     let answer = exchange(&mut sender, server, request);
@@ -85,7 +85,19 @@ async fn exchange(
     Ok(ApiAnswer { status, body: serde_json::from_slice(&body).unwrap_or_else(|_| text()) })
 }
 
-async fn connect(server: &str, admin: &Kubeconfig) -> Result<TlsStream<TcpStream>, HostError> {
+/// Whom to believe and who we are: as the administrator, and at the endpoint, before there is one,
+/// as nobody.
+async fn client_config(at: &ApiServer) -> Result<ClientConfig, HostError> {
+    let admin = match kubeconfig(ADMIN_CONF).await {
+        Err(error) if matches!(at, ApiServer::Endpoint(_)) && missing(&error) => {
+            let ca_pem = match tls::file(CA).await {
+                Err(error) if missing(&error) => Vec::new(),
+                read => read?,
+            };
+            return tls::anonymous_config(&ca_pem);
+        }
+        admin => admin?,
+    };
     let User::Embedded { certificate_pem, key_pem } = &admin.user else {
         return Err(HostError::Refused(format!(
             "{ADMIN_CONF} has no client certificate in it: have kubeadm write it anew with \
@@ -97,8 +109,11 @@ async fn connect(server: &str, admin: &Kubeconfig) -> Result<TlsStream<TcpStream
         certificate_pem: certificate_pem.as_bytes(),
         key_pem: key_pem.expose().as_bytes(),
     };
-    let config = Arc::new(tls::client_config(&authority)?);
-    tls::connect(server, config, &name(server)).await
+    tls::client_config(&authority)
+}
+
+fn missing(error: &HostError) -> bool {
+    matches!(error, HostError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
 async fn kubeconfig(path: &str) -> Result<Kubeconfig, HostError> {

@@ -178,6 +178,9 @@ pub enum ApiServer {
     Own,
     /// One address and port, such as the endpoint's. The certificate must be of this cluster.
     At(String),
+    /// The cluster's endpoint, `HOST:PORT`. It may be asked before kubeadm has given this node a
+    /// name in the cluster: who answers must be of the authority that the node holds, if any.
+    Endpoint(String),
 }
 
 /// An answer of the API, also where it is 404.

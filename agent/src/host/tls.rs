@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use quorate_proto::Secret;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -35,26 +36,36 @@ pub(super) async fn secret_file(path: &str) -> Result<Secret, HostError> {
 
 /// TLS 1.3 with these certificates: every API server and etcd that quorate meets speaks it.
 pub(super) fn client_config(authority: &Authority<'_>) -> Result<ClientConfig, HostError> {
-    let unusable = |what: &str, error: &dyn std::fmt::Display| {
-        HostError::Refused(format!("the {what} that kubeadm left is not usable: {error}"))
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority.ca_pem) {
-        let certificate = certificate.map_err(|error| unusable("CA", &error))?;
-        roots.add(certificate).map_err(|error| unusable("CA", &error))?;
-    }
     let chain: Result<Vec<_>, _> =
         CertificateDer::pem_slice_iter(authority.certificate_pem).collect();
     let chain = chain.map_err(|error| unusable("client certificate", &error))?;
     let key = PrivateKeyDer::from_pem_slice(authority.key_pem)
         .map_err(|error| unusable("client key", &error))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| unusable("provider", &error))?
-        .with_root_certificates(roots)
+    believing(authority.ca_pem)?
         .with_client_auth_cert(chain, key)
         .map_err(|error| unusable("client certificate", &error))
+}
+
+/// The same without a certificate of our own. Where there is no CA, nobody is believed: that is
+/// enough to tell somebody from nobody.
+pub(super) fn anonymous_config(ca_pem: &[u8]) -> Result<ClientConfig, HostError> {
+    Ok(believing(ca_pem)?.with_no_client_auth())
+}
+
+fn believing(ca_pem: &[u8]) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, HostError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+        let certificate = certificate.map_err(|error| unusable("CA", &error))?;
+        roots.add(certificate).map_err(|error| unusable("CA", &error))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13]);
+    Ok(versions.map_err(|error| unusable("provider", &error))?.with_root_certificates(roots))
+}
+
+fn unusable(what: &str, error: &dyn std::fmt::Display) -> HostError {
+    HostError::Refused(format!("the {what} that kubeadm left is not usable: {error}"))
 }
 
 /// Connects to `HOST:PORT`. A server that proves another authority is [`HostError::Refused`]; any
@@ -89,7 +100,18 @@ pub(super) fn silent(
 
 fn certificate_error(error: &std::io::Error) -> Option<String> {
     let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    if let rustls::Error::InvalidCertificate(_) = tls { Some(tls.to_string()) } else { None }
+    let rustls::Error::InvalidCertificate(reason) = tls else { return None };
+    // A certificate of the right authority may have expired or lack a name: that can be mended.
+    let mendable = matches!(
+        reason,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+            | CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. }
+    );
+    (!mendable).then(|| tls.to_string())
 }
 
 #[cfg(test)]

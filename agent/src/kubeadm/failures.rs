@@ -39,8 +39,8 @@ const KNOWN: &[Known] = &[
     Known {
         fragments: &["too many open files"],
         cause: "the limits of inotify are too low",
-        advice: "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches in the \
-                 specification's sysctls, then run `quorate apply` again",
+        advice: "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches in a file of \
+                 /etc/sysctl.d, run `sysctl --system`, then `quorate apply` again",
     },
     Known {
         fragments: &["127.0.0.1:10248/healthz"],
@@ -75,18 +75,17 @@ const KNOWN: &[Known] = &[
         fragments: &["[ERROR SystemVerification]"],
         cause: "the kernel or its cgroups are not as the kubelet needs them",
         advice: "read the lines above; where the difference is meant, name SystemVerification in \
-                 the specification's preflight errors to ignore",
+                 spec.kubeadm.ignorePreflightErrors",
     },
     Known {
         fragments: &["[ERROR NumCPU]"],
         cause: "a control plane needs two processors",
-        advice: "give the node more, or name NumCPU in the specification's preflight errors to \
-                 ignore",
+        advice: "give the node more, or name NumCPU in spec.kubeadm.ignorePreflightErrors",
     },
     Known {
         fragments: &["[ERROR Mem]"],
         cause: "a control plane needs 1700 MB of memory",
-        advice: "give the node more, or name Mem in the specification's preflight errors to ignore",
+        advice: "give the node more, or name Mem in spec.kubeadm.ignorePreflightErrors",
     },
     Known {
         fragments: &["[ERROR Port-"],

@@ -91,3 +91,66 @@ fn failed(error: &DriveError) -> CliError {
          then run `quorate apply` again",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::site::Site;
+
+    const SPEC: &str = "\
+apiVersion: quorate.dev/v1alpha1
+kind: Cluster
+metadata: {name: lab}
+spec:
+  kubernetes: {version: v1.35.4}
+  endpoint: {host: 10.0.0.11}
+  network: {plugin: none}
+  nodes:
+  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
+";
+
+    /// How `quorate apply` ends on this specification. Nobody may be called.
+    async fn applied(folder: &Path, text: &str) -> CliError {
+        let (file, state) = (folder.join("cluster.yaml"), folder.join("state"));
+        std::fs::write(&file, text).unwrap();
+        Site::create(&state, SystemTime::now()).unwrap();
+        let holder = Holder { pid: 4711, run: RunId("run-1".to_owned()), since_ms: now_ms() };
+        let _lock = RunLock::take(&state, &holder).unwrap();
+        let words = ["quorate".as_ref(), "apply".as_ref(), "-f".as_ref(), file.as_os_str()];
+        let cli =
+            Cli::try_parse_from(words.into_iter().chain(["--state".as_ref(), state.as_os_str()]));
+        cli.unwrap().run().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_second_apply_says_who_is_at_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = applied(folder.path(), SPEC).await;
+        assert_eq!(error.exit, Exit::Blocked);
+        let text = error.text();
+        let told = "error: another `quorate apply` runs from this state folder\n  \
+                    because run run-1, process 4711, began 0";
+        assert!(text.starts_with(told), "{text}");
+        assert!(
+            text.ends_with(
+                "hint: nothing was changed; wait for that run, or stop it with Ctrl-C\n"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_specification_that_makes_no_sense_ends_it_before_anybody_is_called() {
+        for bad in [SPEC.replace("spec:", "spec: ["), SPEC.replace("v1.35.4", "v1.20.1")] {
+            let folder = tempfile::tempdir().unwrap();
+            let error = applied(folder.path(), &bad).await;
+            assert_eq!(error.exit, Exit::Spec);
+            assert!(error.text().contains("cluster.yaml cannot be used as it is"));
+        }
+    }
+}

@@ -36,3 +36,21 @@ pub(super) fn blocked(reasons: &[String]) -> CliError {
     let error = CliError::message(Exit::Blocked, "this must not be begun now; nothing was changed");
     error.reasons(reasons.iter().cloned()).hint("see to the above, then run the same command again")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_must_not_be_made_is_told_with_each_reason() {
+        let error = blocked(&["cp-1: this".to_owned(), "cp-2: that".to_owned()]);
+        assert_eq!(error.exit.code(), 4);
+        let text = "\
+error: this must not be begun now; nothing was changed
+  - cp-1: this
+  - cp-2: that
+hint: see to the above, then run the same command again
+";
+        assert_eq!(error.text(), text);
+    }
+}

@@ -37,6 +37,7 @@ pub(super) fn without_secrets(event: Event, material: &JoinMaterial) -> Event {
         Event::Ended { finding, failure } => Event::Ended {
             finding: match finding {
                 Finding::Unknown { why } => Finding::Unknown { why: clean(why) },
+                Finding::Refused { why } => Finding::Refused { why: clean(why) },
                 Finding::Satisfied | Finding::Drifted(_) => finding,
             },
             failure: failure.map(|failure| Failure {

@@ -2,6 +2,7 @@
 //! where a run is about to give orders, whom the nodes obey.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -90,8 +91,7 @@ pub async fn draw_up(
     survey: Survey,
 ) -> Result<Drawn, Vec<String>> {
     let (outline, findings, observed) = check(fleet, spec, survey).await?;
-    let plan =
-        pending(&outline, &findings, &observed).map_err(|blocked| vec![blocked.to_string()])?;
+    let plan = pending(&outline, &findings, &observed).map_err(|blocked| blocked.reasons())?;
     Ok(Drawn { observed, outline, findings, plan })
 }
 
@@ -104,16 +104,17 @@ pub async fn check(
     survey: Survey,
 ) -> Result<(Outline, Findings, Observed), Vec<String>> {
     if !survey.strangers.is_empty() {
+        // The reason says itself what to do.
         let reason = |(node, why): &(NodeName, String)| {
-            format!(
-                "someone else than {node} answers at its address: {why}. Correct the address in \
-                 the specification, or enrol the node with a token of `quorate node token {node}`"
-            )
+            let known = spec.nodes.iter().find(|known| known.name == *node);
+            let at = known.map(|known| SocketAddr::new(known.address, known.agent_port));
+            let at = at.map(|at| format!(", {at}")).unwrap_or_default();
+            format!("someone else than {node} answers at its address{at}: {why}")
         };
         return Err(survey.strangers.iter().map(reason).collect());
     }
     let mut observed = survey.observed;
-    let outline = outline(spec, &observed).map_err(|blocked| vec![blocked.to_string()])?;
+    let outline = outline(spec, &observed).map_err(|blocked| blocked.reasons())?;
     let mut goals: BTreeMap<&NodeName, Vec<(StepId, Goal)>> = BTreeMap::new();
     for step in outline.steps.iter().filter(|step| observed.facts(&step.id.node).is_some()) {
         let of_node = goals.entry(&step.id.node).or_default();

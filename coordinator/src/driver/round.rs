@@ -337,6 +337,6 @@ fn mends(ended: &Event) -> Option<String> {
         (Finding::Satisfied, _) => None,
         (_, Some(failure)) if failure.transient => Some(causes(failure)),
         (Finding::Unknown { why }, None) => Some(why.clone()),
-        (Finding::Unknown { .. } | Finding::Drifted(_), _) => None,
+        (Finding::Unknown { .. } | Finding::Drifted(_) | Finding::Refused { .. }, _) => None,
     }
 }

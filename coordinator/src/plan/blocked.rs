@@ -9,18 +9,18 @@ use super::quorum::Refusal;
 pub enum Blocked {
     #[error("the specification names no control plane: give at least one node that role")]
     NoControlPlane,
-    /// A silent control plane may hold the very cluster that would be founded a second time.
+    /// A silent control plane may hold the very cluster that would be founded a second time, and
+    /// of any other node a person wants to know before the cluster is there.
     #[error(
-        "no control plane that answers holds a cluster, and {node} does not answer ({why}): it may \
-         hold the cluster, so none is founded without it. Start its agent with `systemctl start \
-         quorate-agent` there, or take {node} out of the specification"
+        "no control plane that answers holds a cluster, and none is founded while nodes are \
+         silent: {}. Start the agent there with `systemctl start quorate-agent`, or take the node \
+         out of the specification for now",
+        silences(.silent)
     )]
-    FoundingBlind { node: NodeName, why: String },
-    #[error(
-        "{node} is the only way to the endpoint and does not answer ({why}): start its agent with \
-         `systemctl start quorate-agent` there before the cluster is founded"
-    )]
-    NoLoadBalancer { node: NodeName, why: String },
+    FoundingBlind {
+        /// Each with why it is silent.
+        silent: Vec<(NodeName, String)>,
+    },
     #[error(
         "{node} and {other} belong to different clusters: {node} holds the certificate authority \
          {ca}, {other} holds {other_ca}. Decide which node is in the wrong specification; if its \
@@ -55,8 +55,8 @@ pub enum Blocked {
     )]
     ClocksApart { behind: NodeName, ahead: NodeName, apart_ms: u64, limit_ms: u64 },
     #[error(
-        "{node} has {found} {what}, and a control plane needs {needed}: give the machine more, or \
-         {or}"
+        "{node} is too small for a control plane: {found} of {needed} {what}. Give the machine \
+         more, or {or}"
     )]
     TooSmall {
         node: NodeName,
@@ -98,4 +98,22 @@ pub enum Blocked {
     /// A check could not tell, and nothing that is left to do would help it.
     #[error("whether {step} holds cannot be told ({why}): see to that, then run the same again")]
     Untold { step: StepId, why: String },
+    /// Checks found what only a person can mend.
+    #[error("{}", self.reasons().join("; "))]
+    Refused(Vec<(NodeName, String)>),
+}
+
+impl Blocked {
+    /// What stands in the way, each for itself.
+    pub fn reasons(&self) -> Vec<String> {
+        if let Self::Refused(all) = self {
+            return all.iter().map(|(node, why)| format!("{node}: {why}")).collect();
+        }
+        vec![self.to_string()]
+    }
+}
+
+fn silences(silent: &[(NodeName, String)]) -> String {
+    let each = silent.iter().map(|(node, why)| format!("{node} does not answer ({why})"));
+    each.collect::<Vec<_>>().join(", ")
 }

@@ -78,11 +78,11 @@ fn large_enough(spec: &ClusterSpec, observed: &Observed, node: &NodeSpec) -> Res
     };
     let machine = &facts.machine;
     if machine.cpus < CONTROL_PLANE_CPUS && !ignored("NumCPU") {
-        let or = "add NumCPU to kubeadm's preflight errors that the specification ignores";
+        let or = "name NumCPU in spec.kubeadm.ignorePreflightErrors";
         return too_small("CPU cores", machine.cpus.into(), CONTROL_PLANE_CPUS.into(), or);
     }
     if machine.memory_mib < CONTROL_PLANE_MIB && !ignored("Mem") {
-        let or = "add Mem to kubeadm's preflight errors that the specification ignores";
+        let or = "name Mem in spec.kubeadm.ignorePreflightErrors";
         return too_small("MiB of memory", machine.memory_mib, CONTROL_PLANE_MIB, or);
     }
     if machine.disk_free_mib < CONTROL_PLANE_DISK_MIB {

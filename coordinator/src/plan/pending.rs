@@ -102,13 +102,14 @@ pub enum Warning {
 /// Works out what is left.
 ///
 /// # Errors
-/// Where a change of etcd's membership must not begin, or where a check could not tell and nothing
-/// that is left would help it.
+/// Where a goal must not be made to hold, where a change of etcd's membership must not begin, or
+/// where a check could not tell and nothing that is left would help it.
 pub fn pending(
     outline: &Outline,
     findings: &Findings,
     observed: &Observed,
 ) -> Result<Plan, Blocked> {
+    nothing_refused(outline, findings)?;
     let under_way = under_way(observed);
     let before = edges(outline);
     let marks = mark(outline, &before, findings, observed);
@@ -223,6 +224,20 @@ fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
             *mark = Mark::Holds;
         }
     }
+}
+
+/// What only a person can mend stops the whole run, before anything is changed on any node.
+fn nothing_refused(outline: &Outline, findings: &Findings) -> Result<(), Blocked> {
+    let mut refused: Vec<(NodeName, String)> = Vec::new();
+    for step in &outline.steps {
+        let Some(Finding::Refused { why }) = findings.get(&step.id) else { continue };
+        let reason = (step.id.node.clone(), why.clone());
+        // Several goals of a node may tell of the same data.
+        if !refused.contains(&reason) {
+            refused.push(reason);
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Blocked::Refused(refused)) }
 }
 
 /// Refuses a step that nobody can judge: neither will a step before it bring an answer, nor the

@@ -32,7 +32,7 @@ impl Standing {
             .collect();
         let founded = seen.iter().any(|(_, facts)| holds_etcd(facts));
         if !founded {
-            nobody_silent(spec, observed, &planes)?;
+            nobody_silent(spec, observed)?;
         }
         one_etcd(&seen)?;
         let ca = one_authority(spec, observed, &seen)?;
@@ -74,25 +74,13 @@ fn holds_etcd(facts: &Facts) -> bool {
     facts.kubernetes.etcd_data || facts.etcd.is_some()
 }
 
-/// Before the founding every control plane must be heard, and one way to the endpoint.
-fn nobody_silent(
-    spec: &ClusterSpec,
-    observed: &Observed,
-    planes: &[&NodeSpec],
-) -> Result<(), Blocked> {
+/// Before the founding every node must be heard: a run over a cluster that is there goes on without
+/// one, a new cluster is not begun without it.
+fn nobody_silent(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
     let silence =
         |node: &NodeSpec| Some((node.name.clone(), observed.silence(&node.name)?.to_owned()));
-    if let Some((node, why)) = planes.iter().find_map(|node| silence(node)) {
-        return Err(Blocked::FoundingBlind { node, why });
-    }
-    let mut balancers = spec.with_role(Role::LoadBalancer).map(silence);
-    let Some(first) = balancers.next() else { return Ok(()) };
-    match first {
-        Some((node, why)) if balancers.all(|balancer| balancer.is_some()) => {
-            Err(Blocked::NoLoadBalancer { node, why })
-        }
-        Some(_) | None => Ok(()),
-    }
+    let silent: Vec<_> = spec.nodes.iter().filter_map(silence).collect();
+    if silent.is_empty() { Ok(()) } else { Err(Blocked::FoundingBlind { silent }) }
 }
 
 fn one_etcd(seen: &[(&NodeName, &Facts)]) -> Result<(), Blocked> {

@@ -184,6 +184,7 @@ fn ports(serving: &Serving, nodes: &[(NodeSpec, String)], report: &mut Report) {
         let message = format!("port {} is taken on every control plane", serving.api_port);
         report.error(API_PORT, message, "use 6443");
     }
+    let mut shared: Vec<&str> = Vec::new();
     for (node, path) in nodes {
         let agent_path = format!("{path}.agentPort");
         let controls = node.roles.contains(&Role::ControlPlane);
@@ -196,20 +197,21 @@ fn ports(serving: &Serving, nodes: &[(NodeSpec, String)], report: &mut Report) {
             let message = format!("{}'s agent and load balancer share a port", node.name);
             report.error(&agent_path, message, "use another agentPort, such as 7443");
         }
-        if !(controls && balances) {
-            continue;
+        if controls && balances {
+            shared.push(node.name.as_str());
         }
-        if port == serving.api_port {
-            let message = format!(
-                "{} is load balancer and control plane, and both would listen on port {port}",
-                node.name
-            );
-            let hint =
-                "use another endpoint.port, such as 8443, or another node for the load balancer";
-            report.error(PORT, message, hint);
-        } else if CONTROL_PLANE_PORTS.contains(&port) {
-            let message = format!("port {port} is taken on {}, a control plane", node.name);
-            report.error(PORT, message, "use another endpoint.port, such as 8443");
-        }
+    }
+    if shared.is_empty() {
+        return;
+    }
+    let names = shared.join(", ");
+    if port == serving.api_port {
+        let message =
+            format!("{names}: load balancer and API server would both listen on port {port}");
+        let hint = "use another endpoint.port, such as 8443, or other nodes for the load balancer";
+        report.error(PORT, message, hint);
+    } else if CONTROL_PLANE_PORTS.contains(&port) {
+        let message = format!("port {port} is taken on control planes: {names}");
+        report.error(PORT, message, "use another endpoint.port, such as 8443");
     }
 }

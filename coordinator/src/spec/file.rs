@@ -126,6 +126,10 @@ pub(super) struct Network {
 /// Who connects the pods: quorate's flannel, a manifest of yours, or none: you apply one yourself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(extend("x-hints" = {
+    "calico": "apply its own manifest: plugin: {manifest: {file: calico.yaml}}",
+    "cilium": "apply its own manifest: plugin: {manifest: {file: cilium.yaml}}",
+}))]
 pub(super) enum Plugin {
     Named(PluginName),
     Set(PluginSettings),

@@ -78,7 +78,7 @@ fn step(left: &Left) -> String {
         Finding::Drifted(_) if left.step.transient => head,
         Finding::Drifted(drifts) => head + &drifts.iter().map(drift).collect::<String>(),
         // It can be told once the steps before it are done.
-        Finding::Unknown { .. } => head,
+        Finding::Unknown { .. } | Finding::Refused { .. } => head,
     }
 }
 

@@ -95,6 +95,7 @@ pub fn found(finding: &Finding, indent: &str) -> String {
             })
             .collect(),
         Finding::Unknown { why } => format!("{indent}not known: {why}\n"),
+        Finding::Refused { why } => format!("{indent}{why}\n"),
     }
 }
 

@@ -45,6 +45,7 @@ fn a_run() -> Vec<Stamped> {
     let failure = Failure {
         causes: vec!["`apt-get install` ended with status 100".to_owned(), "no space".to_owned()],
         output: vec!["E: You don't have enough free space".to_owned()],
+        journal: vec!["dpkg: error: disk full".to_owned()],
         advice: Some("free space in /var and run `quorate apply` again".to_owned()),
         ..Failure::default()
     };
@@ -99,6 +100,8 @@ fn each_plain_line_tells_a_person_something() {
     kubeadm: not installed, wanted 1.35.4-1.1
     its last lines:
       | E: You don't have enough free space
+    the journal:
+      | dpkg: error: disk full
     next: free space in /var and run `quorate apply` again
   12.4 s  cp-1   etcd has its member here, 12 s
 ";

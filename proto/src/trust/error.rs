@@ -18,8 +18,8 @@ pub enum TrustError {
     OtherSite { expected: SiteId, found: SiteId },
     /// A node of this site, but not the one that was dialled.
     #[error(
-        "the peer is {found}, not node {expected}; check which address belongs to which node in \
-         the specification"
+        "the peer is {}, not node {expected}; check which address belongs to which node in the \
+         specification", .found.who
     )]
     OtherNode { expected: NodeName, found: Identity },
     /// It calls itself a party of this site, and the site's root did not sign that.

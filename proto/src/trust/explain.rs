@@ -33,8 +33,9 @@ pub fn explain(status: &Status) -> Contact {
 
 fn of_trust(reason: &TrustError) -> Contact {
     match reason {
-        TrustError::Unreachable { .. } => {
-            Contact::Silent { why: format!("{reason}: {}", innermost(reason)) }
+        // Who reads it knows already that nobody answers.
+        TrustError::Unreachable { address, source } => {
+            Contact::Silent { why: format!("{address}: {source}") }
         }
         TrustError::Stalled { .. } => Contact::Silent { why: reason.to_string() },
         TrustError::Handshake { source, .. } => {

@@ -94,6 +94,16 @@ pub enum Who {
     Coordinator,
 }
 
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(name) => write!(f, "node {name}"),
+            Self::Operator(name) => write!(f, "operator {name}"),
+            Self::Coordinator => f.write_str("the coordinator"),
+        }
+    }
+}
+
 /// A party: `urn:quorate:site:<uuid>:node:<name>`, `…:operator:<name>` or `…:coordinator`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {

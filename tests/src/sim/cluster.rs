@@ -28,6 +28,8 @@ pub struct SimCluster {
     pub faults: bool,
     /// Steps whose next operation ends with half of its effect.
     pub breaks: BTreeSet<StepId>,
+    /// Whether another cluster answers at the endpoint.
+    pub usurped: bool,
     /// What must never happen, and did.
     pub violations: Vec<String>,
 }
@@ -94,6 +96,7 @@ impl SimCluster {
             answers: Vec::new(),
             faults: false,
             breaks: BTreeSet::new(),
+            usurped: false,
             violations: Vec::new(),
         };
         world.specify(spec);

@@ -7,7 +7,6 @@ use quorate::engine::{Dispatch, Engine, Input, Outcome};
 use quorate::plan::{
     Blocked, ClockOffset, Findings, Holder, Observed, Plan, Sight, outline, pending,
 };
-use quorate::spec::Role;
 use quorate_proto::{Finding, Goal, NodeName, OperationId, StepId, Term};
 
 use super::agent::{Order, Told};
@@ -27,7 +26,7 @@ pub struct Rules {
     pub claims: bool,
     /// Only a check says that a goal holds.
     pub only_checks: bool,
-    /// No cluster is founded while a control plane is silent.
+    /// No cluster is founded while a node is silent.
     pub founding_guard: bool,
     /// The membership is looked at before it is changed.
     pub membership_gate: bool,
@@ -124,8 +123,7 @@ pub fn plan(
     let mut spec = world.spec.clone();
     if !rules.founding_guard {
         let silent = |node: &NodeName| observed.silence(node).is_some();
-        let plane = |node: &quorate::spec::NodeSpec| node.roles.contains(&Role::ControlPlane);
-        spec.nodes.retain(|node| !plane(node) || !silent(&node.name));
+        spec.nodes.retain(|node| !silent(&node.name));
     }
     let outline = outline(&spec, &observed)?;
     let mut findings = Findings::new();

@@ -9,6 +9,9 @@ use super::cluster::{Member, PREPARED, SimCluster};
 impl SimCluster {
     /// The finding that the node's agent would report.
     pub(super) fn check(&self, node: &NodeName, goal: &Goal) -> Finding {
+        if self.usurped && matches!(goal, Goal::EndpointReady(_)) {
+            return Finding::Refused { why: "another cluster answers at the endpoint".to_owned() };
+        }
         if needs_api(goal) && !self.api_answers() {
             return Finding::Unknown { why: "the API does not answer".to_owned() };
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use quorate_proto::Finding;
 use quorate_proto::goal::KubeNode;
-use quorate_proto::{Drift, Finding};
 
 use crate::goal::kubeadm::readiness;
 use crate::goal::{Ensure, Work, wait};
@@ -20,11 +20,9 @@ impl Ensure for EndpointReady<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let endpoint = self.0.cluster.endpoint.to_string();
         let what = format!("the endpoint {endpoint}");
-        match readiness(host, ApiServer::At(endpoint), &what).await {
-            // Not ours to mend, yet a fact: the plan shows it, and the apply refuses.
-            Err(HostError::Refused(why)) => {
-                Ok(Finding::Drifted(vec![Drift::new(what, why, "this cluster")]))
-            }
+        match readiness(host, ApiServer::Endpoint(endpoint), &what).await {
+            // Found before the founding too: no cluster is made at another one's endpoint.
+            Err(HostError::Refused(why)) => Ok(Finding::Refused { why }),
             finding => finding,
         }
     }
@@ -32,8 +30,6 @@ impl Ensure for EndpointReady<'_> {
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         let endpoint = self.0.cluster.endpoint.to_string();
         let what = format!("the endpoint {endpoint} leads to an API server");
-        // No waiting makes another cluster this one.
-        readiness(host, ApiServer::At(endpoint), "the endpoint").await?;
         wait::until(self, host, work, &what, PATIENCE).await
     }
 }

@@ -45,7 +45,7 @@ pub(in crate::goal) struct Certificates<'a>(pub &'a KubeNode);
 impl Ensure for Certificates<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         if let Some(why) = guard::stranger(host, self.0, self.0.cluster.ca.as_ref()).await? {
-            return Ok(Finding::Unknown { why });
+            return Ok(Finding::Refused { why });
         }
         let mut drifts = self.shared_drifts(host).await?;
         for (leaf, flaw) in self.flawed(host).await? {

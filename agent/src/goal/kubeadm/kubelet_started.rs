@@ -18,7 +18,7 @@ pub(in crate::goal) struct KubeletStarted<'a>(pub &'a KubeNode);
 impl Ensure for KubeletStarted<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         if let Some(why) = guard::stranger(host, self.0, self.0.cluster.ca.as_ref()).await? {
-            return Ok(Finding::Unknown { why });
+            return Ok(Finding::Refused { why });
         }
         let mut drifts = Vec::new();
         if host.read(CONFIG).await?.is_none() {

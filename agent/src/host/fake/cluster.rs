@@ -34,6 +34,8 @@ pub struct Shared {
     pub api_servers: BTreeSet<String>,
     /// Until then, by a machine's uptime, the API servers refuse every token.
     pub tokens_known_ms: u64,
+    /// Where another cluster answers.
+    pub strangers: BTreeSet<String>,
     /// kubeadm has granted the administrator its rights.
     pub rights: bool,
     /// What the Secret kubeadm-certs seals, by path.
@@ -54,20 +56,28 @@ pub(super) fn run(state: &mut State, command: &Command) -> Option<Result<Output,
         "kubeadm" => kubeadm::run(state, &args),
         "kubectl" => objects::apply(state, &args),
         "kubelet" => Ok(printed("Kubernetes v1.35.4\n")),
-        "journalctl" => Ok(printed("")),
+        "journalctl" => Ok(printed(&state.systemd.journal)),
         _ => return None,
     })
 }
 
 pub(super) fn api(state: &mut State, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-    if !state.files.contains_key(ADMIN_CONF) {
+    if let ApiServer::At(address) | ApiServer::Endpoint(address) = &request.at
+        && state.cluster.shared().strangers.contains(address)
+    {
+        return Err(HostError::Refused(format!("who answers at {address} is not this cluster")));
+    }
+    let nameless = matches!(request.at, ApiServer::Endpoint(_)) && request.path == "/readyz";
+    if !state.files.contains_key(ADMIN_CONF) && !nameless {
         let attempt = format!("reading {ADMIN_CONF}");
         return Err(HostError::Io { attempt, source: io::ErrorKind::NotFound.into() });
     }
     let cluster = state.cluster.clone();
     let up = match &request.at {
         ApiServer::Own => !cluster.shared().api_servers.is_empty(),
-        ApiServer::At(address) => cluster.shared().api_servers.contains(address),
+        ApiServer::At(address) | ApiServer::Endpoint(address) => {
+            cluster.shared().api_servers.contains(address)
+        }
     };
     if !up {
         return Err(silent("the Kubernetes API"));

@@ -11,6 +11,8 @@ pub struct Systemd {
     pub services: BTreeMap<String, Service>,
     /// Names of transient units that run, as after the agent was restarted.
     pub under_way: Vec<String>,
+    /// What the journal of any unit holds.
+    pub journal: String,
     invocations: u32,
 }
 

@@ -6,6 +6,7 @@ use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
+use super::super::{ApiMethod, ApiRequest, ApiServer, api};
 use super::*;
 
 struct Site {
@@ -16,12 +17,17 @@ struct Site {
 
 /// An authority, and a certificate of it that serves and asks alike.
 fn site(name: &str) -> Site {
+    site_with(name, |_| {})
+}
+
+fn site_with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Site {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    change(&mut leaf);
     let leaf = leaf.signed_by(&key, &ca).unwrap();
     Site { ca, certificate_pem: leaf.pem(), key_pem: key.serialize_pem() }
 }
@@ -74,6 +80,38 @@ async fn a_server_of_another_cluster_is_a_stranger_and_not_silence() {
         matches!(&error, HostError::Refused(why) if why.contains("not this cluster")),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn who_has_no_authority_yet_tells_somebody_from_nobody() {
+    let (address, accept) = serve(&site("kubernetes")).await;
+    let nobody_believed = || Arc::new(anonymous_config(b"").unwrap());
+    let address = address.to_string();
+    let connecting = connect(&address, nobody_believed(), "the API");
+    let (connected, ()) = tokio::join!(connecting, accept);
+    assert!(matches!(connected, Err(HostError::Refused(_))));
+    let connected = connect(&address, nobody_believed(), "the API").await;
+    assert!(matches!(connected, Err(HostError::Silent { .. })), "the listener is closed");
+}
+
+#[tokio::test]
+async fn a_certificate_of_this_cluster_that_must_be_renewed_is_no_stranger() {
+    let expired = site_with("kubernetes", |leaf| leaf.not_after = rcgen::date_time_ymd(2000, 1, 1));
+    let nameless = site_with("kubernetes", |leaf| leaf.subject_alt_names.clear());
+    for ours in [expired, nameless] {
+        let error = attempt(&ours, &ours).await.unwrap_err();
+        assert!(matches!(error, HostError::Silent { .. }), "{error}");
+    }
+}
+
+/// Whatever this machine holds of a cluster, it holds nothing of that one.
+#[tokio::test]
+async fn a_stranger_at_the_endpoint_is_known_before_there_is_an_administrator() {
+    let (address, accept) = serve(&site("kubernetes")).await;
+    let at = ApiServer::Endpoint(address.to_string());
+    let request = ApiRequest { method: ApiMethod::Get, path: "/readyz".to_owned(), at };
+    let (answer, ()) = tokio::join!(api::ask(&request), accept);
+    assert!(matches!(answer, Err(HostError::Refused(_))), "{answer:?}");
 }
 
 #[tokio::test]

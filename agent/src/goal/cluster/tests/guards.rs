@@ -19,7 +19,7 @@ async fn a_node_that_holds_another_clusters_data_is_left_alone() {
     let goal = Goal::Certificates(node());
     let finding = check(&goal, &host).await;
     assert!(
-        matches!(&finding, Finding::Unknown { why } if why.contains("another cluster's data")),
+        matches!(&finding, Finding::Refused { why } if why.contains("another cluster's data")),
         "{finding:?}: a plan must be blocked, not repaired"
     );
     for goal in [
@@ -39,6 +39,24 @@ async fn a_node_of_a_cluster_at_another_endpoint_is_left_alone() {
     let node = node_with(|node| node.cluster.endpoint.host = "10.77.0.99".to_owned());
     let why = refused(&Goal::Certificates(node), &host).await;
     assert!(why.contains("whose endpoint is https://10.77.0.10:6443"), "{why}");
+}
+
+#[tokio::test]
+async fn another_clusters_endpoint_is_found_before_the_founding_and_after() {
+    let endpoint = sample::node(Entry::Founder).cluster.endpoint.to_string();
+    let goal = Goal::EndpointReady(sample::node(Entry::Founder));
+    for host in [machine(), founded().await] {
+        let nobody = !matches!(check(&goal, &host).await, Finding::Refused { .. });
+        assert!(nobody, "silence is no stranger");
+        host.state().cluster.shared().strangers.insert(endpoint.clone());
+        let finding = check(&goal, &host).await;
+        assert!(
+            matches!(&finding, Finding::Refused { why } if why.contains(&endpoint)),
+            "{finding:?}"
+        );
+        assert!(refused(&goal, &host).await.contains("not this cluster"));
+        assert_eq!(host.state().uptime_ms, 0, "no waiting makes another cluster this one");
+    }
 }
 
 #[tokio::test]
