@@ -2,6 +2,7 @@
 //!
 //! Generated types stop in [`wire`] and in [`trust`]; everything else is plain data.
 
+mod causes;
 mod digest;
 pub mod etcd;
 mod event;
@@ -15,6 +16,7 @@ pub mod trust;
 mod version;
 pub mod wire;
 
+pub use causes::{causes, in_one_line};
 pub use digest::{DigestError, Sha256};
 pub use event::{Activity, ActivityKind, Event, Failure};
 pub use facts::{CaFacts, EtcdFacts, EtcdMember, Facts, KubernetesFacts, Machine, UnderWay};
