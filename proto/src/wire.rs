@@ -9,6 +9,10 @@ use crate::id::{OperationId, RunId, Term};
 use crate::secret::{JoinMaterial, Secret};
 use crate::{Facts, Goal};
 
+/// Largest message, either way. A manifest may have 3 MiB, which escapes at worst double, and the
+/// other goals of its node come with it; facts and kubeconfigs are far smaller.
+pub const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
 /// The generated client, server and messages of node.proto.
 pub mod node {
     #![expect(
