@@ -15,9 +15,7 @@ use async_trait::async_trait;
 use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, node_channel};
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
-use quorate_proto::{
-    Event, Facts, Finding, Goal, NodeName, OperationId, Refusal, Secret, Term, in_one_line,
-};
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, Refusal, Secret, Term, in_one_line};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -107,19 +105,6 @@ impl Fleet for GrpcFleet {
                 return Ok(());
             }
         }
-    }
-
-    async fn cancel(
-        &self,
-        node: &NodeName,
-        operation: &OperationId,
-        term: &Term,
-    ) -> Result<(), FleetError> {
-        let mut client = self.client(node)?;
-        let request =
-            node::CancelRequest { operation: operation.0.clone(), term: Some(term.into()) };
-        within(node, DESCRIBE, client.cancel(request)).await?;
-        Ok(())
     }
 
     async fn kubeconfig(&self, node: &NodeName) -> Result<Secret, FleetError> {

@@ -8,7 +8,7 @@ use quorate_proto::trust::{
     GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, incoming, server_config,
 };
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
-use quorate_proto::{Drift, RunId};
+use quorate_proto::{Drift, OperationId, RunId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::wrappers::UnboundedReceiverStream;
