@@ -11,6 +11,7 @@ mod images;
 mod kernel_modules;
 mod kubeadm;
 mod load_balancer;
+mod own_file;
 mod package_source;
 mod packages;
 #[cfg(test)]
