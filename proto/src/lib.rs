@@ -17,7 +17,7 @@ mod version;
 pub mod wire;
 
 pub use causes::{causes, in_one_line};
-pub use digest::{DigestError, Sha256};
+pub use digest::{DigestError, Sha256, hex};
 pub use event::{Activity, ActivityKind, Event, Failure};
 pub use facts::{CaFacts, EtcdFacts, EtcdMember, Facts, KubernetesFacts, Machine, UnderWay};
 pub use finding::{Drift, Finding};

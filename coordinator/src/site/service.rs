@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use quorate_proto::trust::enrol::enrol_server::Enrol;
 use quorate_proto::trust::enrol::{ClaimReply, ClaimRequest};
 use quorate_proto::trust::{ChannelBinding, Peer};
-use quorate_proto::{NodeName, in_one_line};
+use quorate_proto::{NodeName, hex, in_one_line};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Request, Response, Status};
 
@@ -79,7 +79,7 @@ impl Enrol for EnrolService {
         let peer = peer.ok_or_else(|| Status::internal("the connection is unknown"))?;
         let source = peer.address.ip();
         let claim = request.into_inner();
-        let token: String = claim.token_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = hex(&claim.token_id);
         let service = self.clone();
         let work = move || service.claim(source, &claim, &peer.binding);
         let answer = tokio::task::spawn_blocking(work).await;
