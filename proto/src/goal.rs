@@ -8,7 +8,7 @@ pub use host::{
     Archive, Containerd, Hosts, Images, KernelModules, Package, PackageSource, Packages, Release,
     Service, Sysctls,
 };
-pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer};
+pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer, REGISTRY};
 use serde::{Deserialize, Serialize};
 pub use serving::{Backend, HealthCheck, LoadBalancer, Manifest, Offer};
 

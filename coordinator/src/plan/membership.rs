@@ -110,12 +110,7 @@ fn is_sound(member: &EtcdMember) -> bool {
 
 /// By name, or by peer address as long as it has not started and told its name.
 fn is_of(member: &EtcdMember, node: &NodeName, address: IpAddr) -> bool {
-    let host = match address {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    let here = format!("https://{host}:2380");
-    member.name == node.as_str() || member.peer_urls.contains(&here)
+    member.name == node.as_str() || member.peer_urls.contains(&EtcdMember::peer_url(address))
 }
 
 fn name(member: &EtcdMember) -> String {

@@ -44,8 +44,7 @@ impl Addons<'_> {
         let cluster = &self.0.cluster;
         match path {
             KUBE_PROXY => {
-                let repository = cluster.image_repository.as_deref().unwrap_or("registry.k8s.io");
-                let wanted = format!("{repository}/kube-proxy:{}", cluster.version);
+                let wanted = cluster.image("kube-proxy");
                 let found = read::text(object, "/spec/template/spec/containers/0/image");
                 (found != wanted).then(|| Drift::new("image of kube-proxy", found, wanted))
             }
