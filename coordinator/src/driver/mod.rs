@@ -15,7 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use lock::{Holder, LockError, RunLock};
+pub use lock::{LockError, LockHolder, RunLock};
 pub use material::NoRandom;
 pub use observe::{Drawn, Survey, check, draw_up, now_ms, survey};
 use quorate_proto::{NodeName, RunId, StepId, Term};
