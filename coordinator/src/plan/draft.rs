@@ -91,9 +91,7 @@ fn restarts(goal: &Goal) -> Option<&'static str> {
         Goal::StaticPods(_) => {
             Some("restarts the API server, controller manager and scheduler whose manifest changes")
         }
-        Goal::KubeletCertificate(kube) => {
-            kube.is_control_plane().then_some("restarts the kubelet")
-        }
+        Goal::KubeletCertificate(kube) => kube.is_control_plane().then_some("restarts the kubelet"),
         Goal::Hosts(_)
         | Goal::SwapOff
         | Goal::KernelModules(_)

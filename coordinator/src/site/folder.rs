@@ -38,7 +38,7 @@ pub(crate) fn replace_private(path: &Path, content: &str) -> io::Result<()> {
     file.sync_all()?;
     rename(&new, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// A file that only its owner can read; `None` where there is none.
