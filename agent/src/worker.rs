@@ -125,10 +125,7 @@ impl Worker {
     pub async fn claim(&self, term: &Term) -> Result<(), NotTaken> {
         let mut state = self.state.lock().await;
         let content = state.admit(term)?;
-        if content != state.ledger.content {
-            state.ledger.put(&*self.host, content).await?;
-        }
-        Ok(())
+        Ok(state.ledger.put(&*self.host, content).await?)
     }
 
     /// What the node is and holds.
