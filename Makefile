@@ -25,7 +25,7 @@ unit: ## the tests that need no root and no nodes
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test all
 
 sim: ## the simulation alone; SEEDS=n for more of it
-	QUORATE_SIM_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_FLAGS) --release -p quorate-tests --test all sim -- --nocapture
+	QUORATE_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_FLAGS) --release -p quorate-tests --test all sim -- --nocapture
 
 lab-test: build ## a cluster on six real nodes, and the loss of one (root, Debian)
 	QUORATE_BIN=$(abspath $(BIN)) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture

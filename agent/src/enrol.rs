@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use quorate_proto::trust::enrol::enrol_client::EnrolClient;
 use quorate_proto::trust::{
-    Credentials, GrantedIdentity, JoinToken, NodeKey, TokenError, TrustError, Who, enrol_channel,
-    prove,
+    GrantedIdentity, JoinToken, NodeKey, TokenError, TrustError, Who, enrol_channel, prove,
 };
 use quorate_proto::{Machine, NodeName};
 use tonic::{Code, Status};
@@ -109,11 +108,7 @@ pub async fn claim(
         let wanted = "node";
         return Err(EnrolError::Granted(TrustError::NotEntitled { identity, wanted }));
     };
-    let credentials = Credentials {
-        chain_pem: granted.chain_pem(),
-        key_pem: key.to_pem(),
-        peer_roots_pem: granted.operator_root_pem(),
-    };
+    let credentials = granted.credentials(key.to_pem());
     Ok(NodeIdentity { site, node, credentials, node_root_pem: granted.node_root_pem() })
 }
 

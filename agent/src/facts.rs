@@ -3,15 +3,15 @@
 use quorate_proto::{EtcdFacts, KubernetesFacts, KubernetesVersion};
 
 use crate::host::{Command, Host, HostError};
-use crate::kubeadm::{CA, ETCD_DATA, KUBELET_CONF, MANIFESTS, pki};
+use crate::kubeadm::{CA, ETCD_DATA, KUBELET_CONF, MANIFESTS, PKI, SUPER_ADMIN_CONF, pki};
 
 /// Which parts of a cluster the node's disk holds.
 pub async fn kubernetes(host: &dyn Host) -> Result<KubernetesFacts, HostError> {
     let ca = host.read(CA).await?.map(|pem| String::from_utf8_lossy(&pem).into_owned());
     Ok(KubernetesFacts {
         ca: ca.and_then(|pem| pki::authority(&pem).ok()),
-        ca_key: host.read("/etc/kubernetes/pki/ca.key").await?.is_some(),
-        super_admin: host.read("/etc/kubernetes/super-admin.conf").await?.is_some(),
+        ca_key: host.read(&format!("{PKI}/ca.key")).await?.is_some(),
+        super_admin: host.read(SUPER_ADMIN_CONF).await?.is_some(),
         kubelet_conf: host.read(KUBELET_CONF).await?.is_some(),
         static_pods: static_pods(host).await?,
         etcd_data: !host.list(ETCD_DATA).await?.is_empty(),

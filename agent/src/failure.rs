@@ -1,8 +1,6 @@
 //! From an error to what a person is told of it.
 
-use std::error::Error;
-
-use quorate_proto::{ActivityKind, Failure};
+use quorate_proto::{ActivityKind, Failure, causes};
 
 use crate::host::{Host, HostError};
 use crate::kubeadm::{failures, journal};
@@ -13,7 +11,7 @@ const LINES: usize = 40;
 /// What an apply's error means to a person. `activity` is what was being done: the kubelet's words
 /// bear on what kubeadm does and on what Kubernetes is waited for.
 pub async fn of(host: &dyn Host, activity: Option<ActivityKind>, error: &HostError) -> Failure {
-    let (causes, output) = (chain(error), output(error));
+    let (causes, output) = (causes(error), output(error));
     let said = causes.iter().chain(output).map(String::as_str);
     let (known, journal) = match activity {
         Some(ActivityKind::Kubeadm | ActivityKind::Wait) => {
@@ -63,17 +61,6 @@ pub fn of_cancelling() -> Failure {
         ),
         ..Failure::default()
     }
-}
-
-/// An error and its causes, outermost first.
-pub fn chain(error: &dyn Error) -> Vec<String> {
-    let errors = std::iter::successors(Some(error), |&error| error.source());
-    errors.map(ToString::to_string).collect()
-}
-
-/// An error and its causes in one line.
-pub fn line(error: &dyn Error) -> String {
-    chain(error).join(": ")
 }
 
 fn output(error: &HostError) -> &[String] {
@@ -127,12 +114,5 @@ mod tests {
         assert_eq!(last.len(), LINES);
         assert_eq!(last.last(), lines.last());
         assert_eq!(last_lines(&lines[..3]), lines[..3]);
-    }
-
-    #[test]
-    fn a_chain_goes_from_the_attempt_to_the_innermost_cause() {
-        let source = std::io::Error::other("no space left");
-        let error = HostError::Io { attempt: "writing /etc/hosts".to_owned(), source };
-        assert_eq!(line(&error), "writing /etc/hosts: no space left");
     }
 }

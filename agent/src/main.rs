@@ -7,14 +7,13 @@ use std::sync::Arc;
 use clap::Parser as _;
 use quorate_agent::cli::{Cli, Command};
 use quorate_agent::enrol::{self, EnrolError, Enrolment};
-use quorate_agent::failure;
 use quorate_agent::host::Host;
 use quorate_agent::host::linux::LinuxHost;
 use quorate_agent::identity::NodeIdentity;
 use quorate_agent::serve::{self, ServeError};
 use quorate_agent::settings::{LogLevel, Settings, SettingsError};
-use quorate_proto::Secret;
 use quorate_proto::trust::JoinToken;
+use quorate_proto::{Secret, in_one_line};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -61,7 +60,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            writeln!(std::io::stderr(), "quorate-agent: {}", failure::line(&error)).ok();
+            writeln!(std::io::stderr(), "quorate-agent: {}", in_one_line(&error)).ok();
             ExitCode::from(error.exit_code())
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::Stream;
+use quorate_proto::in_one_line;
 use quorate_proto::trust::{self, Connection, TrustError};
 use quorate_proto::wire::node::node_server::NodeServer;
 use sd_notify::NotifyState;
@@ -16,7 +17,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tonic::transport::Server;
 
-use crate::failure;
 use crate::goal;
 use crate::host::Host;
 use crate::identity::{NodeIdentity, NodeIdentityError};
@@ -111,7 +111,7 @@ async fn serve_until(
 /// Does nothing where systemd did not start the agent.
 fn tell_systemd(state: &NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
-        tracing::warn!("{}", failure::line(&error));
+        tracing::warn!("{}", in_one_line(&error));
     }
 }
 

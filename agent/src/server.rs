@@ -6,22 +6,18 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use quorate_proto::trust::{Peer, SiteId, Who};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
-use quorate_proto::wire::{Cancellation, Order, WireError, node};
-use quorate_proto::{Event, Goal, Refusal, Term};
+use quorate_proto::wire::{Cancellation, MESSAGE_BYTES, Order, WireError, node};
+use quorate_proto::{Event, Goal, Refusal, Term, in_one_line};
 use tonic::{Request, Response, Status};
 
-use crate::failure;
 use crate::host::HostError;
 use crate::worker::{NotTaken, Worker};
-
-/// Largest message, either way: a manifest of CRDs has 1 MiB.
-const MESSAGE: usize = 4 * 1024 * 1024;
 
 /// The service of this worker, for operators of this site.
 pub fn service(worker: Arc<Worker>, site: SiteId) -> NodeServer<NodeService> {
     NodeServer::new(NodeService { worker, site })
-        .max_decoding_message_size(MESSAGE)
-        .max_encoding_message_size(MESSAGE)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES)
 }
 
 /// The calls of node.proto.
@@ -113,18 +109,18 @@ fn to_wire(
 }
 
 fn invalid(error: &WireError) -> Status {
-    Status::from(&Refusal::Invalid(failure::line(error)))
+    Status::from(&Refusal::Invalid(in_one_line(error)))
 }
 
 fn not_taken(error: &NotTaken) -> Status {
     match error {
         NotTaken::Refused(refusal) => refusal.into(),
-        NotTaken::Ledger(error) => Status::internal(failure::line(error)),
+        NotTaken::Ledger(error) => Status::internal(in_one_line(error)),
     }
 }
 
 fn host_status(error: &HostError) -> Status {
-    Status::internal(failure::line(error))
+    Status::internal(in_one_line(error))
 }
 
 #[cfg(test)]

@@ -127,8 +127,9 @@ impl fmt::Display for LogLevel {
 
 #[cfg(test)]
 mod tests {
+    use quorate_proto::in_one_line;
+
     use super::*;
-    use crate::failure;
 
     const SAMPLE: &str = include_str!("../../packaging/agent.yaml");
 
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         let error = Settings::parse("logLevel: info\nlistens: 1.2.3.4:5\n", PATH).unwrap_err();
-        let told = failure::line(&error);
+        let told = in_one_line(&error);
         assert!(told.contains("/etc/quorate/agent.yaml"), "{told}");
         assert!(told.contains("line 2 column 1: unknown field `listens`"), "{told}");
         for wrong in ["listen: 7443\n", "logLevel: loud\n", "stateFolder: state\n", "- a\n", "{"] {

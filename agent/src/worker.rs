@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName,
-    OperationId, Refusal, Secret, Term,
+    OperationId, Refusal, Secret, Term, in_one_line,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -125,10 +125,7 @@ impl Worker {
     pub async fn claim(&self, term: &Term) -> Result<(), NotTaken> {
         let mut state = self.state.lock().await;
         let content = state.admit(term)?;
-        if content != state.ledger.content {
-            state.ledger.put(&*self.host, content).await?;
-        }
-        Ok(())
+        Ok(state.ledger.put(&*self.host, content).await?)
     }
 
     /// What the node is and holds.
@@ -305,7 +302,7 @@ impl Worker {
     async fn stop_units(&self) {
         for unit in self.host.units_under_way().await.unwrap_or_default() {
             if let Err(error) = self.host.stop_unit(&unit).await {
-                tracing::warn!(unit, "stopping it: {}", failure::line(&error));
+                tracing::warn!(unit, "stopping it: {}", in_one_line(&error));
             }
         }
     }
@@ -315,7 +312,7 @@ impl Worker {
         let mut state = self.state.lock().await;
         let over = Content { term: state.ledger.content.term.clone(), under_way: None };
         if let Err(error) = state.ledger.put(&*self.host, over).await {
-            tracing::error!("{}", failure::line(&error));
+            tracing::error!("{}", in_one_line(&error));
         }
         let causes = failure.as_ref().map(|failure| failure.causes.join(": ")).unwrap_or_default();
         tracing::info!(operation = %operation.begun.operation, holds = finding.is_satisfied(), causes, "ended");
@@ -329,7 +326,7 @@ impl Worker {
             biased;
             checked = AssertUnwindSafe(check).catch_unwind() => match checked {
                 Ok(Ok(finding)) => finding,
-                Ok(Err(error)) => Finding::Unknown { why: failure::line(&error) },
+                Ok(Err(error)) => Finding::Unknown { why: in_one_line(&error) },
                 Err(panic) => Finding::Unknown { why: failure::panicked(&*panic) },
             },
             () = self.host.pause(CHECK_DEADLINE) => {

@@ -5,6 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+/// Bytes as hexadecimal digits, lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A text is not a SHA-256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a SHA-256 digest: 64 hexadecimal digits are needed")]
@@ -23,7 +28,7 @@ impl Sha256 {
 
     /// A digest that was computed piece by piece.
     pub fn from_raw(digest: &[u8; 32]) -> Self {
-        Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(digest))
     }
 
     /// The digest as text.

@@ -1,6 +1,6 @@
 //! What a node is and holds, as its agent reports it. An outline needs no more than this.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,19 @@ pub struct EtcdMember {
     pub learner: bool,
     /// Whether its client address answered with the same cluster and leader.
     pub healthy: bool,
+}
+
+impl EtcdMember {
+    /// Where a member of kubeadm's at this address serves clients.
+    pub fn client_url(address: IpAddr) -> String {
+        format!("https://{}", SocketAddr::new(address, 2379))
+    }
+
+    /// Where a member of kubeadm's at this address speaks to the others; they know it by this before
+    /// it has told its name.
+    pub fn peer_url(address: IpAddr) -> String {
+        format!("https://{}", SocketAddr::new(address, 2380))
+    }
 }
 
 impl EtcdFacts {

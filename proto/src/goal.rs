@@ -8,7 +8,7 @@ pub use host::{
     Archive, Containerd, Hosts, Images, KernelModules, Package, PackageSource, Packages, Release,
     Service, Sysctls,
 };
-pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer};
+pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer, REGISTRY};
 use serde::{Deserialize, Serialize};
 pub use serving::{Backend, HealthCheck, LoadBalancer, Manifest, Offer};
 
@@ -70,76 +70,13 @@ pub enum Goal {
 impl Goal {
     /// Names the goal among all goals of a node; the same goal has the same id in every plan.
     pub fn id(&self) -> String {
-        match self {
-            Self::ServiceRunning(service) => format!("{}:{}", self.kind(), service.unit),
-            Self::PackageSource(source) => format!("{}:{}", self.kind(), source.name),
-            Self::NodeReady(node) => format!("{}:{node}", self.kind()),
-            Self::Hosts(_)
-            | Self::SwapOff
-            | Self::KernelModules(_)
-            | Self::Sysctls(_)
-            | Self::Packages(_)
-            | Self::Containerd(_)
-            | Self::Images(_)
-            | Self::LoadBalancer(_)
-            | Self::Certificates(_)
-            | Self::Kubeconfigs(_)
-            | Self::KubeletStarted(_)
-            | Self::EtcdMember(_)
-            | Self::StaticPods(_)
-            | Self::ApiServerReady(_)
-            | Self::KubeletCertificate(_)
-            | Self::ControlPlaneMarked(_)
-            | Self::AdminKubeconfig(_)
-            | Self::ClusterConfig(_)
-            | Self::JoinAccess(_)
-            | Self::Addons(_)
-            | Self::JoinOffered(_)
-            | Self::JoinWithdrawn(_)
-            | Self::Network(_)
-            | Self::SystemPodsReady
-            | Self::EtcdHealthy(_)
-            | Self::EndpointReady(_)
-            | Self::BackendsUp(_)
-            | Self::ClusterDns(_) => self.kind().to_owned(),
-        }
+        let Traits { kind, name, .. } = self.traits();
+        name.map_or_else(|| kind.to_owned(), |name| format!("{kind}:{name}"))
     }
 
     /// Whether Kubernetes brings it about by itself, so that to see to it is to wait.
     pub fn is_awaited(&self) -> bool {
-        match self {
-            Self::ApiServerReady(_)
-            | Self::NodeReady(_)
-            | Self::SystemPodsReady
-            | Self::EtcdHealthy(_)
-            | Self::EndpointReady(_)
-            | Self::BackendsUp(_)
-            | Self::ClusterDns(_) => true,
-            Self::Hosts(_)
-            | Self::SwapOff
-            | Self::KernelModules(_)
-            | Self::Sysctls(_)
-            | Self::PackageSource(_)
-            | Self::Packages(_)
-            | Self::Containerd(_)
-            | Self::ServiceRunning(_)
-            | Self::Images(_)
-            | Self::LoadBalancer(_)
-            | Self::Certificates(_)
-            | Self::Kubeconfigs(_)
-            | Self::KubeletStarted(_)
-            | Self::EtcdMember(_)
-            | Self::StaticPods(_)
-            | Self::KubeletCertificate(_)
-            | Self::ControlPlaneMarked(_)
-            | Self::AdminKubeconfig(_)
-            | Self::ClusterConfig(_)
-            | Self::JoinAccess(_)
-            | Self::Addons(_)
-            | Self::JoinOffered(_)
-            | Self::JoinWithdrawn(_)
-            | Self::Network(_) => false,
-        }
+        self.traits().awaited
     }
 
     /// Whether it holds for the run that made it hold, and is of no use to another.
@@ -149,38 +86,66 @@ impl Goal {
 
     /// The kind of goal, as documents and messages name it.
     pub fn kind(&self) -> &'static str {
+        self.traits().kind
+    }
+
+    /// The one table of goals.
+    fn traits(&self) -> Traits<'_> {
         match self {
-            Self::Hosts(_) => "hosts",
-            Self::SwapOff => "swap-off",
-            Self::KernelModules(_) => "kernel-modules",
-            Self::Sysctls(_) => "sysctls",
-            Self::PackageSource(_) => "package-source",
-            Self::Packages(_) => "packages",
-            Self::Containerd(_) => "containerd",
-            Self::ServiceRunning(_) => "service-running",
-            Self::Images(_) => "images",
-            Self::LoadBalancer(_) => "load-balancer",
-            Self::Certificates(_) => "certificates",
-            Self::Kubeconfigs(_) => "kubeconfigs",
-            Self::KubeletStarted(_) => "kubelet-started",
-            Self::EtcdMember(_) => "etcd-member",
-            Self::StaticPods(_) => "static-pods",
-            Self::ApiServerReady(_) => "api-server-ready",
-            Self::KubeletCertificate(_) => "kubelet-certificate",
-            Self::ControlPlaneMarked(_) => "control-plane-marked",
-            Self::AdminKubeconfig(_) => "admin-kubeconfig",
-            Self::ClusterConfig(_) => "cluster-config",
-            Self::JoinAccess(_) => "join-access",
-            Self::Addons(_) => "addons",
-            Self::JoinOffered(_) => "join-offered",
-            Self::JoinWithdrawn(_) => "join-withdrawn",
-            Self::Network(_) => "network",
-            Self::NodeReady(_) => "node-ready",
-            Self::SystemPodsReady => "system-pods-ready",
-            Self::EtcdHealthy(_) => "etcd-healthy",
-            Self::EndpointReady(_) => "endpoint-ready",
-            Self::BackendsUp(_) => "backends-up",
-            Self::ClusterDns(_) => "cluster-dns",
+            Self::Hosts(_) => Traits::of("hosts"),
+            Self::SwapOff => Traits::of("swap-off"),
+            Self::KernelModules(_) => Traits::of("kernel-modules"),
+            Self::Sysctls(_) => Traits::of("sysctls"),
+            Self::PackageSource(source) => Traits::of("package-source").named(&source.name),
+            Self::Packages(_) => Traits::of("packages"),
+            Self::Containerd(_) => Traits::of("containerd"),
+            Self::ServiceRunning(service) => Traits::of("service-running").named(&service.unit),
+            Self::Images(_) => Traits::of("images"),
+            Self::LoadBalancer(_) => Traits::of("load-balancer"),
+            Self::Certificates(_) => Traits::of("certificates"),
+            Self::Kubeconfigs(_) => Traits::of("kubeconfigs"),
+            Self::KubeletStarted(_) => Traits::of("kubelet-started"),
+            Self::EtcdMember(_) => Traits::of("etcd-member"),
+            Self::StaticPods(_) => Traits::of("static-pods"),
+            Self::ApiServerReady(_) => Traits::of("api-server-ready").awaited(),
+            Self::KubeletCertificate(_) => Traits::of("kubelet-certificate"),
+            Self::ControlPlaneMarked(_) => Traits::of("control-plane-marked"),
+            Self::AdminKubeconfig(_) => Traits::of("admin-kubeconfig"),
+            Self::ClusterConfig(_) => Traits::of("cluster-config"),
+            Self::JoinAccess(_) => Traits::of("join-access"),
+            Self::Addons(_) => Traits::of("addons"),
+            Self::JoinOffered(_) => Traits::of("join-offered"),
+            Self::JoinWithdrawn(_) => Traits::of("join-withdrawn"),
+            Self::Network(_) => Traits::of("network"),
+            Self::NodeReady(node) => Traits::of("node-ready").named(node.as_str()).awaited(),
+            Self::SystemPodsReady => Traits::of("system-pods-ready").awaited(),
+            Self::EtcdHealthy(_) => Traits::of("etcd-healthy").awaited(),
+            Self::EndpointReady(_) => Traits::of("endpoint-ready").awaited(),
+            Self::BackendsUp(_) => Traits::of("backends-up").awaited(),
+            Self::ClusterDns(_) => Traits::of("cluster-dns").awaited(),
         }
+    }
+}
+
+/// What tells one goal from another.
+struct Traits<'a> {
+    /// As serde names it, too.
+    kind: &'static str,
+    /// Where a node may have several goals of the kind.
+    name: Option<&'a str>,
+    awaited: bool,
+}
+
+impl<'a> Traits<'a> {
+    fn of(kind: &'static str) -> Self {
+        Self { kind, name: None, awaited: false }
+    }
+
+    fn named(self, name: &'a str) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
+    fn awaited(self) -> Self {
+        Self { awaited: true, ..self }
     }
 }

@@ -1,12 +1,14 @@
 //! The vocabulary that the coordinator and the agents share, and the wire between them.
 //!
-//! Generated types stop in [`wire`] and in [`trust`]; everything else is plain data.
+//! Generated types stop in [`wire`], in [`trust`], and those of [`etcd`] in the agent's host; everything
+//! else is plain data.
 
+mod causes;
 mod digest;
-pub mod etcd;
 mod event;
 mod facts;
 mod finding;
+mod generated;
 pub mod goal;
 mod id;
 mod refusal;
@@ -15,10 +17,12 @@ pub mod trust;
 mod version;
 pub mod wire;
 
-pub use digest::{DigestError, Sha256};
+pub use causes::{causes, in_one_line};
+pub use digest::{DigestError, Sha256, hex};
 pub use event::{Activity, ActivityKind, Event, Failure};
 pub use facts::{CaFacts, EtcdFacts, EtcdMember, Facts, KubernetesFacts, Machine, UnderWay};
 pub use finding::{Drift, Finding};
+pub use generated::etcd;
 pub use goal::Goal;
 pub use id::{NameError, NodeName, OperationId, RunId, StepId, Term};
 pub use refusal::Refusal;

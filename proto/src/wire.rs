@@ -5,21 +5,14 @@ use serde::de::DeserializeOwned;
 
 use crate::event::{Activity, ActivityKind, Event, Failure};
 use crate::finding::{Drift, Finding};
+pub use crate::generated::node;
 use crate::id::{OperationId, RunId, Term};
 use crate::secret::{JoinMaterial, Secret};
 use crate::{Facts, Goal};
 
-/// The generated client, server and messages of node.proto.
-pub mod node {
-    #![expect(
-        clippy::allow_attributes,
-        clippy::allow_attributes_without_reason,
-        clippy::as_conversions,
-        unused_qualifications,
-        reason = "generated"
-    )]
-    tonic::include_proto!("quorate.node.v1");
-}
+/// Largest message, either way. A manifest may have 3 MiB, which escapes at worst double, and the
+/// other goals of its node come with it; facts and kubeconfigs are far smaller.
+pub const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A message that does not say what its type must.
 #[derive(Debug, thiserror::Error)]

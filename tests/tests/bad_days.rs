@@ -15,8 +15,7 @@ use quorate_agent::host::fake::FakeHost;
 use quorate_agent::server::service;
 use quorate_agent::worker::Worker;
 use quorate_proto::trust::{
-    Credentials, GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId, incoming,
-    server_config,
+    GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId, incoming, server_config,
 };
 use quorate_proto::{Machine, NodeName};
 use tokio::net::TcpListener;
@@ -138,11 +137,7 @@ async fn serve(roots: &Roots, name: &str, host: &Arc<FakeHost>) -> SocketAddr {
         operator_root: roots.operator_root().clone(),
         node_root: roots.node_root().clone(),
     };
-    let config = server_config(&Credentials {
-        chain_pem: granted.chain_pem(),
-        key_pem: key.to_pem(),
-        peer_roots_pem: granted.operator_root_pem(),
-    });
+    let config = server_config(&granted.credentials(key.to_pem()));
     let (listener, address) = bound().await;
     let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config.unwrap())));
     let worker =

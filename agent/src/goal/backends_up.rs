@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quorate_proto::goal::LoadBalancer;
-use quorate_proto::{ActivityKind, Drift, Finding};
+use quorate_proto::{Drift, Finding};
 
 use super::load_balancer::{BACKEND, SOCKET};
-use super::{Ensure, Work};
+use super::{Ensure, Work, wait};
 use crate::host::{Host, HostError};
 
 /// HAProxy takes a server for up 1.5 s after it serves; what is slow is an API server's own start.
-const WITHIN_MS: u64 = 120_000;
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The backends are up.
 pub(super) struct BackendsUp<'a>(pub &'a LoadBalancer);
@@ -21,38 +20,12 @@ pub(super) struct BackendsUp<'a>(pub &'a LoadBalancer);
 #[async_trait]
 impl Ensure for BackendsUp<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        match host.ask_socket(SOCKET, "show stat").await {
-            Ok(table) => Ok(Finding::from_drifts(self.drifts(&table))),
-            Err(HostError::Silent { service, source }) => {
-                Ok(Finding::Unknown { why: format!("{service} does not answer: {source}") })
-            }
-            Err(error) => Err(error),
-        }
+        let table = host.ask_socket(SOCKET, "show stat").await?;
+        Ok(Finding::from_drifts(self.drifts(&table)))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        work.progress
-            .doing(ActivityKind::Wait, "waiting for the load balancer to see all API servers");
-        let deadline = host.uptime_ms() + WITHIN_MS;
-        loop {
-            let finding = self.check(host).await?;
-            let lacking = match finding {
-                Finding::Satisfied => return Ok(()),
-                Finding::Drifted(drifts) => {
-                    let names: Vec<String> = drifts.into_iter().map(|drift| drift.what).collect();
-                    names.join(", ")
-                }
-                Finding::Unknown { why } | Finding::Refused { why } => why,
-            };
-            if host.uptime_ms() > deadline {
-                return Err(HostError::NotYet(format!(
-                    "not up in the load balancer after {} s: {lacking}. Look at the API servers of \
-                     these nodes, and apply again",
-                    WITHIN_MS / 1000
-                )));
-            }
-            host.pause(LOOK_EVERY).await;
-        }
+        wait::until(self, host, work, "the load balancer sees all API servers up", PATIENCE).await
     }
 }
 

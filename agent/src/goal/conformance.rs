@@ -1,6 +1,9 @@
 //! What every goal promises, tried with a sample of each on a fake machine: a check changes nothing;
 //! an apply that dies after any of its changes goes on when it is run again; and a goal that holds is
-//! left alone. A new goal needs a line in `samples` and nothing else.
+//! left alone. A new goal needs a line in `samples` and nothing else, unless it is of kubeadm's or of the
+//! cluster's: these hold one after the other, and are tried so in `cluster::tests`.
+
+use std::collections::BTreeSet;
 
 use quorate_proto::goal::{
     Archive, Backend, Containerd, HealthCheck, Hosts, Images, KernelModules, LoadBalancer, Package,
@@ -9,7 +12,7 @@ use quorate_proto::goal::{
 use quorate_proto::{Finding, Goal, Sha256};
 use tokio::sync::mpsc;
 
-use super::{Work, of};
+use super::{Work, cluster, of};
 use crate::host::HostError;
 use crate::host::fake::FakeHost;
 use crate::host::fake::systemd::config_of;
@@ -44,6 +47,18 @@ fn samples() -> Vec<Sample> {
         sample(Goal::LoadBalancer(load_balancer()), stopped_haproxy),
         Sample { goal: Goal::BackendsUp(load_balancer()), host: slow_backends, waits: true },
     ]
+}
+
+#[test]
+fn every_kind_of_goal_is_tried() {
+    // serde knows all kinds: when it is given none of them, it lists them.
+    let error = serde_json::from_str::<Goal>("\"no goal\"").unwrap_err().to_string();
+    let all: BTreeSet<&str> = error.split('`').skip(3).step_by(2).collect();
+    let goals: Vec<Goal> = samples().into_iter().map(|sample| sample.goal).collect();
+    let tried: BTreeSet<&str> = goals.iter().map(Goal::kind).collect();
+    let in_turn = cluster::tests::in_turn();
+    let in_turn: BTreeSet<&str> = in_turn.iter().map(Goal::kind).collect();
+    assert_eq!(&tried | &in_turn, all);
 }
 
 #[tokio::test]

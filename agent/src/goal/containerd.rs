@@ -12,7 +12,7 @@ use quorate_proto::goal::Containerd;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
 use super::service_running::ServiceState;
-use super::{Ensure, Work};
+use super::{Ensure, Work, own_file};
 use crate::host::{Command, Host, HostError};
 
 const CONFIG: &str = "/etc/containerd/config.toml";
@@ -25,16 +25,14 @@ pub(super) struct Configured<'a>(pub &'a Containerd);
 #[async_trait]
 impl Ensure for Configured<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        let found = host.text(CONFIG).await?;
         let Some(release) = Release::installed(host).await? else {
+            let found = host.text(CONFIG).await?;
             let found = if found.is_some() { "containerd is not installed" } else { "not there" };
             return Ok(Finding::from_drifts(vec![Drift::new(CONFIG, found, self.summary())]));
         };
         let mut drifts = Vec::new();
-        if found.as_deref() != Some(&config(self.0, release)) {
-            let found = if found.is_some() { "another content" } else { "not there" };
-            drifts.push(Drift::new(CONFIG, found, self.summary()));
-        }
+        let wanted = config(self.0, release);
+        drifts.extend(own_file::drift(host, CONFIG, &wanted, self.summary()).await?);
         let service = ServiceState::of(host, UNIT).await?;
         if !service.active() {
             drifts.push(Drift::new("service containerd", "not active", "active"));

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use quorate_proto::goal::KernelModules;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work};
+use super::{Ensure, Work, own_file};
 use crate::host::{Command, Host, HostError};
 
 const CONFIG: &str = "/etc/modules-load.d/k8s.conf";
@@ -21,21 +21,14 @@ impl Ensure for Loaded<'_> {
         let absent = absent(host, &self.0.modules).await?;
         let mut drifts: Vec<Drift> =
             absent.into_iter().map(|name| Drift::new(name, "not loaded", "loaded")).collect();
-        let found = host.text(CONFIG).await?;
-        if found.as_deref() != Some(&config(self.0)) {
-            let wanted = self.0.modules.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let found = if found.is_some() { "another content" } else { "not there" };
-            drifts.push(Drift::new(CONFIG, found, wanted));
-        }
+        let summary = self.0.modules.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        drifts.extend(own_file::drift(host, CONFIG, &config(self.0), summary).await?);
         Ok(Finding::from_drifts(drifts))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "loading kernel modules");
-        let wanted = config(self.0);
-        if host.text(CONFIG).await?.as_deref() != Some(&wanted) {
-            host.write(CONFIG, wanted.as_bytes(), 0o644).await?;
-        }
+        own_file::put(host, CONFIG, &config(self.0)).await?;
         for name in absent(host, &self.0.modules).await? {
             host.output_of(&Command::new("modprobe", &["--", name])).await?;
         }

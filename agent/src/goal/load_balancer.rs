@@ -13,7 +13,7 @@ use quorate_proto::goal::{Backend, HealthCheck, LoadBalancer};
 use quorate_proto::{ActivityKind, Drift, Finding, Sha256};
 
 use super::service_running::ServiceState;
-use super::{Ensure, Work};
+use super::{Ensure, Work, own_file};
 use crate::host::{Command, Host, HostError};
 
 pub(super) const SOCKET: &str = "/run/haproxy/admin.sock";
@@ -34,13 +34,9 @@ impl Ensure for Serving<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let mut drifts = Vec::new();
         let wanted = Config::of(self.0);
-        let found = host.text(CONFIG).await?;
-        if found.as_deref() != Some(&wanted.text) {
-            let found = if found.is_some() { "another content" } else { "not there" };
-            let servers = self.0.backends.len();
-            let balanced = format!("port {} over {servers} API servers", self.0.port);
-            drifts.push(Drift::new(CONFIG, found, balanced));
-        }
+        let servers = self.0.backends.len();
+        let summary = format!("port {} over {servers} API servers", self.0.port);
+        drifts.extend(own_file::drift(host, CONFIG, &wanted.text, summary).await?);
         let service = ServiceState::of(host, UNIT).await?;
         drifts.extend(service.drifts(UNIT));
         if drifts.is_empty() && !wanted.runs(host).await? {

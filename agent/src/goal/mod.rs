@@ -11,6 +11,7 @@ mod images;
 mod kernel_modules;
 mod kubeadm;
 mod load_balancer;
+mod own_file;
 mod package_source;
 mod packages;
 #[cfg(test)]
@@ -57,26 +58,26 @@ pub fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
         Goal::ServiceRunning(goal) => Box::new(service_running::Running(goal)),
         Goal::Images(goal) => Box::new(images::Present(goal)),
         Goal::LoadBalancer(goal) => Box::new(load_balancer::Serving(goal)),
+        Goal::Certificates(node) => Box::new(kubeadm::Certificates(node)),
+        Goal::Kubeconfigs(node) => Box::new(kubeadm::Kubeconfigs(node)),
+        Goal::KubeletStarted(node) => Box::new(kubeadm::KubeletStarted(node)),
+        Goal::EtcdMember(node) => Box::new(kubeadm::EtcdMember(node)),
+        Goal::StaticPods(node) => Box::new(kubeadm::StaticPods(node)),
+        Goal::ApiServerReady(node) => Box::new(kubeadm::ApiServerReady(node)),
+        Goal::KubeletCertificate(node) => Box::new(kubeadm::KubeletCertificate(node)),
+        Goal::ControlPlaneMarked(node) => Box::new(kubeadm::ControlPlaneMarked(node)),
+        Goal::AdminKubeconfig(_) => Box::new(kubeadm::AdminKubeconfig),
+        Goal::ClusterConfig(node) => Box::new(cluster::ClusterConfig(node)),
+        Goal::JoinAccess(node) => Box::new(cluster::JoinAccess(node)),
+        Goal::Addons(node) => Box::new(cluster::Addons(node)),
+        Goal::JoinOffered(offer) => Box::new(cluster::JoinOffered(offer)),
+        Goal::JoinWithdrawn(node) => Box::new(cluster::JoinWithdrawn(node)),
+        Goal::Network(manifest) => Box::new(cluster::Network(manifest)),
+        Goal::NodeReady(node) => Box::new(cluster::NodeReady(node)),
+        Goal::SystemPodsReady => Box::new(cluster::SystemPodsReady),
+        Goal::EtcdHealthy(node) => Box::new(cluster::EtcdHealthy(node)),
+        Goal::EndpointReady(node) => Box::new(cluster::EndpointReady(node)),
         Goal::BackendsUp(goal) => Box::new(backends_up::BackendsUp(goal)),
-        Goal::Certificates(_)
-        | Goal::Kubeconfigs(_)
-        | Goal::KubeletStarted(_)
-        | Goal::EtcdMember(_)
-        | Goal::StaticPods(_)
-        | Goal::ApiServerReady(_)
-        | Goal::KubeletCertificate(_)
-        | Goal::ControlPlaneMarked(_)
-        | Goal::AdminKubeconfig(_)
-        | Goal::ClusterConfig(_)
-        | Goal::JoinAccess(_)
-        | Goal::Addons(_)
-        | Goal::JoinOffered(_)
-        | Goal::JoinWithdrawn(_)
-        | Goal::Network(_)
-        | Goal::NodeReady(_)
-        | Goal::SystemPodsReady
-        | Goal::EtcdHealthy(_)
-        | Goal::EndpointReady(_)
-        | Goal::ClusterDns(_) => cluster::of(goal),
+        Goal::ClusterDns(node) => Box::new(cluster::ClusterDns(node)),
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use quorate_proto::goal::Sysctls;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work};
+use super::{Ensure, Work, own_file};
 use crate::host::{Host, HostError};
 
 const CONFIG: &str = "/etc/sysctl.d/k8s.conf";
@@ -23,20 +23,14 @@ impl Ensure for Set<'_> {
                 drifts.push(Drift::new(name, found, wanted));
             }
         }
-        let found = host.text(CONFIG).await?;
-        if found.as_deref() != Some(&config(self.0)) {
-            let found = if found.is_some() { "another content" } else { "not there" };
-            drifts.push(Drift::new(CONFIG, found, format!("{} values", self.0.values.len())));
-        }
+        let summary = format!("{} values", self.0.values.len());
+        drifts.extend(own_file::drift(host, CONFIG, &config(self.0), summary).await?);
         Ok(Finding::from_drifts(drifts))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "setting kernel parameters");
-        let wanted = config(self.0);
-        if host.text(CONFIG).await?.as_deref() != Some(&wanted) {
-            host.write(CONFIG, wanted.as_bytes(), 0o644).await?;
-        }
+        own_file::put(host, CONFIG, &config(self.0)).await?;
         for (name, value) in &self.0.values {
             let path = file(name)?;
             match host.text(&path).await? {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_proto::{ActivityKind, Finding};
+use quorate_proto::{ActivityKind, Finding, in_one_line};
 
 use super::{Ensure, Work};
 use crate::host::{Host, HostError};
@@ -32,12 +32,13 @@ pub(super) async fn until(
             Ok(Finding::Refused { why }) | Err(HostError::Refused(why)) => {
                 return Err(HostError::Refused(why));
             }
-            Err(error) => error.to_string(),
+            Err(error) => in_one_line(&error),
         };
         if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= patience.as_millis() {
             let seconds = patience.as_secs();
             return Err(HostError::NotYet(format!(
-                "waited {seconds} s in vain until {what} ({found})"
+                "waited {seconds} s in vain until {what} ({found}): see to that, then run \
+                 `quorate apply` again"
             )));
         }
         host.pause(POLL).await;

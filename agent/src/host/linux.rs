@@ -1,11 +1,15 @@
-//! The machine itself: a Linux with systemd. By topic: files, commands, units, facts, and a memory
-//! of what programs answered. What is asked of Kubernetes, etcd and DNS is beside this module.
+//! The machine itself: a Linux with systemd. By topic: files, commands, units, facts, a memory of
+//! what programs answered, and questions to the Kubernetes API, etcd and DNS.
 
+mod api;
 mod command;
+mod dns;
+mod etcd;
 mod files;
 mod machine;
 mod memory;
 mod output;
+mod tls;
 mod unit;
 
 use std::net::SocketAddr;
@@ -18,7 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time;
 
-use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit, api, dns, etcd};
+use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit};
 use crate::progress::Progress;
 
 /// Where programs are looked for, whatever the agent's own environment says.

@@ -1,12 +1,8 @@
 //! The machine, as goals may touch it. `linux` is the only code that does; `fake` is for tests.
 
-mod api;
-mod dns;
-mod etcd;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod linux;
-mod tls;
 
 use std::time::Duration;
 

@@ -10,10 +10,16 @@ pub mod pki;
 #[cfg(test)]
 pub(crate) mod sample;
 
+/// Certificates and keys, those of etcd in a folder below.
+pub const PKI: &str = "/etc/kubernetes/pki";
 /// The cluster's certificate authority.
 pub const CA: &str = "/etc/kubernetes/pki/ca.crt";
 /// The cluster's administrator, by the cluster's endpoint.
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+/// The administrator before rights are granted; kubeadm writes it on the founding node alone.
+pub const SUPER_ADMIN_CONF: &str = "/etc/kubernetes/super-admin.conf";
+/// The controller manager, by the API server beside it.
+pub const CONTROLLER_MANAGER_CONF: &str = "/etc/kubernetes/controller-manager.conf";
 /// The kubelet's own identity.
 pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// What the kubelet asks for its identity with; holds the bootstrap token.

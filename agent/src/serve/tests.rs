@@ -23,11 +23,7 @@ fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
         operator_root: roots.operator_root().clone(),
         node_root: roots.node_root().clone(),
     };
-    Credentials {
-        chain_pem: granted.chain_pem(),
-        key_pem: key.to_pem(),
-        peer_roots_pem: granted.operator_root_pem(),
-    }
+    granted.credentials(key.to_pem())
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::io;
 
 use futures_util::stream;
 use hyper_util::rt::TokioIo;
+use quorate_proto::goal::Manifest;
 use quorate_proto::trust::{ChannelBinding, Identity, OperatorName};
-use quorate_proto::{Facts, Finding, NodeName, OperationId, RunId};
+use quorate_proto::{Facts, Finding, NodeName, OperationId, RunId, Sha256};
 use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Server};
@@ -26,7 +27,7 @@ async fn client_of(identity: Option<Identity>, site: SiteId) -> NodeClient<Chann
         request.extensions_mut().insert(peer.clone());
         Ok(request)
     });
-    let (ours, theirs) = tokio::io::duplex(MESSAGE);
+    let (ours, theirs) = tokio::io::duplex(MESSAGE_BYTES);
     let incoming = stream::iter([Ok::<_, io::Error>(theirs)]).chain(stream::pending());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
     let mut ours = Some(ours);
@@ -84,6 +85,16 @@ async fn a_goal_is_checked_ensured_and_checked_again() {
     let facts = client.describe(node::DescribeRequest::default()).await.unwrap().into_inner();
     let facts = Facts::try_from(facts).unwrap();
     assert_eq!((facts.node.as_str(), facts.term.number), ("cp-1", 3));
+}
+
+#[tokio::test]
+async fn the_largest_manifest_is_taken_however_much_of_it_is_escaped() {
+    let mut client = operators_client().await;
+    let yaml = "\"".repeat(3 * 1024 * 1024);
+    let sha256 = Sha256::of(yaml.as_bytes());
+    let goal = Goal::Network(Manifest { name: "network".to_owned(), yaml, sha256 });
+    let reply = client.check(node::CheckRequest::from([goal].as_slice())).await;
+    assert_eq!(reply.unwrap().into_inner().findings.len(), 1);
 }
 
 #[tokio::test]

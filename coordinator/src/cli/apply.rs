@@ -1,6 +1,6 @@
 //! `quorate apply`: makes the cluster what the specification says.
 
-use quorate_proto::{RunId, Sha256};
+use quorate_proto::RunId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::plan::blocked;
 use super::{CliError, ClusterArgs, Exit, OpenCluster};
 use crate::driver::{
-    DriveError, Holder, LockError, Request, RunLock, apply, draw_up, now_ms, survey,
+    DriveError, LockError, LockHolder, Request, RunLock, apply, draw_up, now_ms, survey,
 };
 use crate::run::Outcome;
+use crate::spec::Loaded;
 use crate::ui::{self, Output, plan_text};
 
 /// Makes the cluster what the specification says, from wherever it is now
@@ -31,16 +32,15 @@ impl ApplyArgs {
         cluster.warn();
         let OpenCluster { loaded, mut store, fleet } = cluster;
         let run = RunId(Uuid::now_v7().to_string());
-        let holder = Holder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
+        let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
         let _lock = RunLock::take(&self.cluster.state, &holder).map_err(|error| locked(&error))?;
-        let text = std::fs::read(&self.cluster.file).unwrap_or_default();
-        let spec = loaded.spec;
+        let Loaded { spec, sha256, .. } = loaded;
         let seen = survey(&fleet, &spec, None).await;
         let first = draw_up(&fleet, &spec, seen).await.map_err(|reasons| blocked(&reasons))?;
         if self.cluster.output != Output::Json && !first.plan.is_complete() {
             ui::print(&plan_text::brief(&spec, &first.plan));
         }
-        let spec_sha256 = Sha256::of(&text).to_string();
+        let spec_sha256 = sha256.to_string();
         let request = Request { fleet, spec, spec_sha256, run, began, interrupts: interrupts() };
         let outcome =
             apply(&request, first, &mut store, self.cluster.output.view(self.timings)).await;
@@ -72,7 +72,7 @@ fn interrupts() -> watch::Receiver<u32> {
 fn locked(error: &LockError) -> CliError {
     match error {
         LockError::Held(holder) => {
-            let who = holder.as_ref().map(|Holder { pid, run, since_ms }| {
+            let who = holder.as_ref().map(|LockHolder { pid, run, since_ms }| {
                 let ago = ui::duration(now_ms().saturating_sub(*since_ms));
                 format!("run {run}, process {pid}, began {ago} ago")
             });
@@ -120,7 +120,7 @@ spec:
         let (file, state) = (folder.join("cluster.yaml"), folder.join("state"));
         std::fs::write(&file, text).unwrap();
         Site::create(&state, SystemTime::now()).unwrap();
-        let holder = Holder { pid: 4711, run: RunId("run-1".to_owned()), since_ms: now_ms() };
+        let holder = LockHolder { pid: 4711, run: RunId("run-1".to_owned()), since_ms: now_ms() };
         let _lock = RunLock::take(&state, &holder).unwrap();
         let words = ["quorate".as_ref(), "apply".as_ref(), "-f".as_ref(), file.as_os_str()];
         let cli =

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use quorate_proto::causes;
+
 /// How a command ended. The codes are part of the interface: scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -54,17 +56,7 @@ pub struct CliError {
 impl CliError {
     /// An error with all its sources.
     pub fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
-        let mut causes: Vec<String> = Vec::new();
-        let mut next = Some(error);
-        while let Some(error) = next {
-            let cause = error.to_string();
-            // Libraries repeat their source in their own text now and then.
-            if causes.last().is_none_or(|last| !last.ends_with(&cause)) {
-                causes.push(cause);
-            }
-            next = error.source();
-        }
-        Self { exit, causes, reasons: Vec::new(), hints: Vec::new() }
+        Self { exit, causes: causes(error), reasons: Vec::new(), hints: Vec::new() }
     }
 
     /// An error of one sentence.

@@ -9,7 +9,7 @@ use crate::site::{Site, SiteError};
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
     /// The folder to make; it will hold the keys that command every node
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate", env = "QUORATE_STATE")]
+    #[arg(long, value_name = "DIR", default_value = super::STATE, env = "QUORATE_STATE")]
     pub state: PathBuf,
 }
 

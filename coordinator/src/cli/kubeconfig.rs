@@ -1,14 +1,12 @@
 //! `quorate kubeconfig`: the cluster's admin kubeconfig, for kubectl.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use quorate_proto::Secret;
 
 use super::{CliError, ClusterArgs, Exit};
 use crate::fleet::FleetError;
+use crate::site::replace_private;
 use crate::spec::Role;
 use crate::ui;
 
@@ -43,7 +41,7 @@ impl KubeconfigArgs {
             ui::print(kubeconfig.expose());
             return Ok(Exit::Holds);
         };
-        write_secret(path, kubeconfig).map_err(|error| {
+        replace_private(path, kubeconfig.expose()).map_err(|error| {
             CliError::message(Exit::Failed, format!("writing {}", path.display()))
                 .because(error.to_string())
                 .hint("name another file with --out")
@@ -55,40 +53,4 @@ impl KubeconfigArgs {
 
 fn because(error: &FleetError) -> String {
     format!("{error}: {}", error.why())
-}
-
-/// Whole or not at all, and never readable by others, not even for a moment.
-fn write_secret(path: &Path, content: &Secret) -> std::io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    // A leftover of ours may have other rights: begin with a fresh file.
-    match std::fs::remove_file(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(content.expose().as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_kubeconfig_is_written_for_its_owner_alone_also_over_an_open_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kubeconfig");
-        std::fs::write(&path, "old").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        write_secret(&path, &Secret::new("new".to_owned())).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
 }

@@ -74,6 +74,9 @@ fn spec(args: &spec::SpecArgs) -> Exit {
     Exit::Spec
 }
 
+/// The state folder, unless told otherwise.
+const STATE: &str = "/var/lib/quorate";
+
 /// What every command about a cluster takes.
 #[derive(Debug, clap::Args)]
 struct ClusterArgs {
@@ -81,7 +84,7 @@ struct ClusterArgs {
     #[arg(short, long, value_name = "FILE", default_value = "cluster.yaml")]
     file: PathBuf,
     /// The folder with this site's keys, nodes and history
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate", env = "QUORATE_STATE")]
+    #[arg(long, value_name = "DIR", default_value = STATE, env = "QUORATE_STATE")]
     state: PathBuf,
     /// How things are shown: a terminal's lines, plain lines, or JSON
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]

@@ -30,7 +30,7 @@ pub struct TokenArgs {
     #[arg(long, default_value = "1h", value_parser = ttl)]
     pub ttl: Duration,
     /// The folder with this site's keys, nodes and history
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate", env = "QUORATE_STATE")]
+    #[arg(long, value_name = "DIR", default_value = super::STATE, env = "QUORATE_STATE")]
     pub state: PathBuf,
 }
 

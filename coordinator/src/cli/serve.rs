@@ -23,7 +23,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = node_name)]
     pub until_enrolled: Vec<NodeName>,
     /// The folder with this site's keys, nodes and history
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate", env = "QUORATE_STATE")]
+    #[arg(long, value_name = "DIR", default_value = super::STATE, env = "QUORATE_STATE")]
     pub state: PathBuf,
 }
 

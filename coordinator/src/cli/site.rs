@@ -26,6 +26,8 @@ pub(super) fn node(args: &NodeArgs) -> Result<Exit, CliError> {
 }
 
 pub(super) async fn serve(args: &ServeArgs) -> Result<Exit, CliError> {
+    // A claimant is not told why it is refused: this is where a person learns it.
+    ui::log_warnings();
     let stop = async {
         if tokio::signal::ctrl_c().await.is_err() {
             // Without signals there is nothing to stop by: serve until killed.

@@ -54,7 +54,7 @@ fn checked(file: &Path, colours: bool) -> Answer {
 
 /// Warnings, what the cluster is, and the defaults that were taken.
 fn summary(file: &Path, loaded: &Loaded, colours: bool) -> String {
-    let Loaded { spec, warnings, defaults } = loaded;
+    let Loaded { spec, warnings, defaults, .. } = loaded;
     let render = |warning: &Problem| format!("{}\n\n", warning.render(colours));
     let mut text: String = warnings.iter().map(render).collect();
     let count = |role, noun| plural(spec.with_role(role).count(), noun);

@@ -1,7 +1,5 @@
 //! `quorate verify`: whether everything that the specification asks for holds. Changes nothing.
 
-use quorate_proto::NodeName;
-
 use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{check, survey};
 use crate::plan::{Findings, Observed, Outline};
@@ -20,12 +18,12 @@ impl VerifyArgs {
         let cluster = self.cluster.open()?;
         let spec = &cluster.loaded.spec;
         let seen = survey(&cluster.fleet, spec, None).await;
-        let silent = silent(&seen.observed);
+        let silent = drift_text::silent(&seen.observed);
         let (outline, findings, observed) = match check(&cluster.fleet, spec, seen).await {
             Ok(checked) => checked,
             // What stands against a plan is drift too: say it, with the nodes that are down.
             Err(reasons) => {
-                ui::print(&drift_text::silent(&silent));
+                ui::print(&silent);
                 let error = CliError::message(Exit::Failed, "the cluster is not as specified");
                 return Err(error
                     .reasons(reasons)
@@ -42,11 +40,6 @@ impl VerifyArgs {
     }
 }
 
-fn silent(observed: &Observed) -> Vec<(NodeName, String)> {
-    let nodes = observed.nodes.keys();
-    nodes.filter_map(|node| Some((node.clone(), observed.silence(node)?.to_owned()))).collect()
-}
-
 fn holds(outline: &Outline, findings: &Findings, observed: &Observed) -> bool {
-    silent(observed).is_empty() && drift_text::differing(outline, findings).next().is_none()
+    observed.silent().next().is_none() && drift_text::differing(outline, findings).next().is_none()
 }

@@ -15,7 +15,7 @@ pub struct RunLock {
 
 /// Who holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct LockHolder {
     pub pid: u32,
     pub run: RunId,
     /// Milliseconds since 1970.
@@ -27,7 +27,7 @@ pub struct Holder {
 pub enum LockError {
     /// `None`: the holder has not said yet who it is.
     #[error("another `quorate apply` runs from this state folder")]
-    Held(Option<Holder>),
+    Held(Option<LockHolder>),
     #[error("locking {path}")]
     Io {
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum LockError {
 
 impl RunLock {
     /// Takes the lock of a state folder, or says who has it.
-    pub fn take(folder: &Path, holder: &Holder) -> Result<Self, LockError> {
+    pub fn take(folder: &Path, holder: &LockHolder) -> Result<Self, LockError> {
         let path = folder.join("apply.lock");
         let io = |source| LockError::Io { path: path.clone(), source };
         let mut options = OpenOptions::new();
@@ -64,8 +64,8 @@ impl RunLock {
 mod tests {
     use super::*;
 
-    fn holder(pid: u32) -> Holder {
-        Holder { pid, run: RunId(format!("run-{pid}")), since_ms: 1 }
+    fn holder(pid: u32) -> LockHolder {
+        LockHolder { pid, run: RunId(format!("run-{pid}")), since_ms: 1 }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What nodes need to join: minted for one run, in memory only, and kept out of what is stored.
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use quorate_proto::{Event, Failure, Finding, JoinMaterial, Secret};
+use quorate_proto::{Event, Failure, Finding, JoinMaterial, Secret, hex};
 
 /// The letters of a bootstrap token: 36, as Kubernetes' pattern `[a-z0-9]` has them.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
@@ -17,8 +17,8 @@ pub(super) fn mint() -> Result<JoinMaterial, NoRandom> {
     let token = format!("{}.{}", letters(&random, 6)?, letters(&random, 16)?);
     let mut key = [0; 32];
     random.fill(&mut key).map_err(|_unspecified| NoRandom)?;
-    let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(JoinMaterial { token: Secret::new(token), certificate_key: Secret::new(key), ca_pem: None })
+    let certificate_key = Secret::new(hex(&key));
+    Ok(JoinMaterial { token: Secret::new(token), certificate_key, ca_pem: None })
 }
 
 /// The event without the run's secrets: kubeadm prints its token and its certificate key.

@@ -15,10 +15,10 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use lock::{Holder, LockError, RunLock};
+pub use lock::{LockError, LockHolder, RunLock};
 pub use material::NoRandom;
 pub use observe::{Drawn, Survey, check, draw_up, now_ms, survey};
-use quorate_proto::{RunId, StepId, Term};
+use quorate_proto::{NodeName, RunId, StepId, Term};
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ use self::order::Orders;
 use self::record::Record;
 use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
-use crate::plan::{Observed, Plan, Sight};
+use crate::plan::{Observed, Plan};
 use crate::run::{Outcome, PlannedStep, RunEvent, Silent, words};
 use crate::spec::{ClusterSpec, Role};
 use crate::store::{Store, StoreError, StoredRun};
@@ -195,9 +195,7 @@ fn next_term(store: &Store, observed: &Observed, run: &RunId) -> Result<Term, Dr
 }
 
 fn silent(observed: &Observed) -> Vec<Silent> {
-    let silent = observed.nodes.iter().filter_map(|(node, sight)| match sight {
-        Sight::Silent { why } => Some(Silent { node: node.clone(), why: why.clone() }),
-        Sight::Seen { .. } => None,
-    });
-    silent.collect()
+    let silent =
+        |(node, why): (&NodeName, &str)| Silent { node: node.clone(), why: why.to_owned() };
+    observed.silent().map(silent).collect()
 }

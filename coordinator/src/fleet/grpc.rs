@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, node_channel};
 use quorate_proto::wire::node::node_client::NodeClient;
-use quorate_proto::wire::{Order, WireError, node};
-use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Refusal, Secret, Term};
+use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
+use quorate_proto::{Event, Facts, Finding, Goal, NodeName, Refusal, Secret, Term, in_one_line};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -28,9 +28,6 @@ const DESCRIBE: Duration = Duration::from_secs(5);
 /// A check of all goals asks the Kubernetes API a dozen times, a few at once; where that is silent,
 /// the agent gives each question up after 5 s.
 const CHECK: Duration = Duration::from_secs(30);
-/// A kubeconfig is a few KiB; facts with many addresses and certificates stay below 100 KiB. A goal
-/// carries at most a manifest, so that all goals of a node stay well below this.
-const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The nodes of one specification.
 #[derive(Debug, Clone)]
@@ -110,19 +107,6 @@ impl Fleet for GrpcFleet {
         }
     }
 
-    async fn cancel(
-        &self,
-        node: &NodeName,
-        operation: &OperationId,
-        term: &Term,
-    ) -> Result<(), FleetError> {
-        let mut client = self.client(node)?;
-        let request =
-            node::CancelRequest { operation: operation.0.clone(), term: Some(term.into()) };
-        within(node, DESCRIBE, client.cancel(request)).await?;
-        Ok(())
-    }
-
     async fn kubeconfig(&self, node: &NodeName) -> Result<Secret, FleetError> {
         let mut client = self.client(node)?;
         let reply = within(node, DESCRIBE, client.kubeconfig(node::KubeconfigRequest {})).await?;
@@ -147,7 +131,7 @@ fn silent(node: &NodeName, why: &str) -> FleetError {
 }
 
 fn wire(node: &NodeName, error: &WireError) -> FleetError {
-    FleetError::Refused { node: node.clone(), why: error.to_string() }
+    FleetError::Refused { node: node.clone(), why: in_one_line(error) }
 }
 
 fn meaning(node: &NodeName, status: &Status) -> FleetError {

@@ -23,13 +23,6 @@ pub trait Fleet: Send + Sync {
         order: Order,
         events: UnboundedSender<Event>,
     ) -> Result<(), FleetError>;
-    /// Asks the operation under way to end.
-    async fn cancel(
-        &self,
-        node: &NodeName,
-        operation: &OperationId,
-        term: &Term,
-    ) -> Result<(), FleetError>;
     /// The cluster's admin kubeconfig, from a node that runs a control plane.
     async fn kubeconfig(&self, node: &NodeName) -> Result<Secret, FleetError>;
 }

@@ -91,12 +91,7 @@ fn restarts(goal: &Goal) -> Option<&'static str> {
         Goal::StaticPods(_) => {
             Some("restarts the API server, controller manager and scheduler whose manifest changes")
         }
-        Goal::KubeletCertificate(kube) => {
-            (kube.entry == Entry::Founder).then_some("restarts the kubelet")
-        }
-        Goal::ApiServerReady(kube) => {
-            (kube.entry == Entry::ControlPlane).then_some("restarts the kubelet")
-        }
+        Goal::KubeletCertificate(kube) => kube.is_control_plane().then_some("restarts the kubelet"),
         Goal::Hosts(_)
         | Goal::SwapOff
         | Goal::KernelModules(_)
@@ -107,6 +102,7 @@ fn restarts(goal: &Goal) -> Option<&'static str> {
         | Goal::Images(_)
         | Goal::Certificates(_)
         | Goal::Kubeconfigs(_)
+        | Goal::ApiServerReady(_)
         | Goal::ControlPlaneMarked(_)
         | Goal::AdminKubeconfig(_)
         | Goal::ClusterConfig(_)

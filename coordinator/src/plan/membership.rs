@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use quorate_proto::goal::{Entry, KubeNode, Peer};
 use quorate_proto::{EtcdFacts, EtcdMember, Goal, NodeName, StepId};
 
-use super::quorum::{Change, Count, project};
-use super::{Blocked, Observed, Sight, Step};
+use super::quorum::{Change, Count, is_unfinished, project};
+use super::{Blocked, Observed, Step};
 
 /// What the gate found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, B
     };
     let members: Vec<(&StepId, &KubeNode)> = left.iter().filter_map(member).collect();
     known_members_only(left, observed)?;
-    let before = view(observed).map(count).unwrap_or_default();
+    let before = view(observed).map(Count::of).unwrap_or_default();
     let first = match members.first() {
         None => Vec::new(),
         // No member answers, and the founder's is not up: it makes the cluster, or is back first.
@@ -108,24 +108,8 @@ fn refuse(member: &EtcdMember) -> Blocked {
     }
 }
 
-/// The most telling of the answers: one with a leader, and then the longest.
 fn view(observed: &Observed) -> Option<&EtcdFacts> {
-    let answers = observed.nodes.values().filter_map(|sight| match sight {
-        Sight::Seen { facts, .. } => facts.etcd.as_ref(),
-        Sight::Silent { .. } => None,
-    });
-    answers.max_by_key(|facts| (facts.leader.is_some(), facts.members.len()))
-}
-
-fn count(facts: &EtcdFacts) -> Count {
-    let finished = facts.members.iter().filter(|member| !is_unfinished(member));
-    let unhealthy = finished.clone().filter(|member| !member.healthy).count();
-    let voters = finished.count();
-    Count { voters, unhealthy, unfinished: facts.members.len().saturating_sub(voters) }
-}
-
-fn is_unfinished(member: &EtcdMember) -> bool {
-    member.learner || member.name.is_empty()
+    observed.etcd().map(|(_, facts)| facts)
 }
 
 fn is_sound(member: &EtcdMember) -> bool {
@@ -134,12 +118,7 @@ fn is_sound(member: &EtcdMember) -> bool {
 
 /// By name, or by peer address as long as it has not started and told its name.
 fn is_of(member: &EtcdMember, node: &NodeName, address: IpAddr) -> bool {
-    let host = match address {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    let here = format!("https://{host}:2380");
-    member.name == node.as_str() || member.peer_urls.contains(&here)
+    member.name == node.as_str() || member.peer_urls.contains(&EtcdMember::peer_url(address))
 }
 
 fn name(member: &EtcdMember) -> String {

@@ -19,7 +19,7 @@ pub use blocked::Blocked;
 pub use bring_up::outline;
 pub use pending::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld, pending};
 use quorate_proto::goal::{Entry, KubeNode};
-use quorate_proto::{Facts, Finding, Goal, NodeName, StepId};
+use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeName, StepId};
 pub use quorum::{Change, Count, Projection, Refusal, project};
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +131,19 @@ impl Observed {
             Some(Sight::Silent { why }) => Some(why),
             None => Some("it was not asked"),
         }
+    }
+
+    /// Each node that did not answer, and why.
+    pub fn silent(&self) -> impl Iterator<Item = (&NodeName, &str)> {
+        self.nodes.keys().filter_map(|node| Some((node, self.silence(node)?)))
+    }
+
+    /// What a member of etcd says of all: the most telling answer is one with a leader, and then the
+    /// longest.
+    pub fn etcd(&self) -> Option<(&NodeName, &EtcdFacts)> {
+        let told = |node| Some((node, self.facts(node)?.etcd.as_ref()?));
+        let answers = self.nodes.keys().filter_map(told);
+        answers.max_by_key(|(_, facts)| (facts.leader.is_some(), facts.members.len()))
     }
 }
 

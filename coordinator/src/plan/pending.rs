@@ -277,10 +277,9 @@ fn warnings(
     observed: &Observed,
     under_way: &BTreeMap<NodeName, UnderWay>,
 ) -> Vec<Warning> {
-    let silent = observed.nodes.keys().filter_map(|node| {
-        let why = observed.silence(node)?.to_owned();
-        Some(Warning::Silent { node: node.clone(), why })
-    });
+    let silent = observed
+        .silent()
+        .map(|(node, why)| Warning::Silent { node: node.clone(), why: why.to_owned() });
     let held = full_of_silence(held, left);
     let busy = under_way.iter().map(|(node, operation)| Warning::UnderWay {
         node: node.clone(),

@@ -1,5 +1,6 @@
 //! etcd's arithmetic: what a change of membership would do to the cluster's quorum, told before.
 
+use quorate_proto::{EtcdFacts, EtcdMember};
 use serde::{Deserialize, Serialize};
 
 /// Members of etcd, counted.
@@ -14,6 +15,14 @@ pub struct Count {
 }
 
 impl Count {
+    /// Of the members that one of them knows.
+    pub fn of(etcd: &EtcdFacts) -> Self {
+        let finished = etcd.members.iter().filter(|member| !is_unfinished(member));
+        let unhealthy = finished.clone().filter(|member| !member.healthy).count();
+        let voters = finished.count();
+        Self { voters, unhealthy, unfinished: etcd.members.len().saturating_sub(voters) }
+    }
+
     /// Voters that must agree.
     pub fn quorum(self) -> usize {
         self.voters / 2 + 1
@@ -28,6 +37,11 @@ impl Count {
     pub fn writes(self) -> bool {
         self.voters.saturating_sub(self.unhealthy) >= self.quorum()
     }
+}
+
+/// A member that does not vote yet, or was added and has never started.
+pub(super) fn is_unfinished(member: &EtcdMember) -> bool {
+    member.learner || member.name.is_empty()
 }
 
 /// One change of the membership.

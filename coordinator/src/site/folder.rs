@@ -1,9 +1,9 @@
 //! Files of the state folder: whole, durable, and for their owner alone.
 
-use std::fs::{DirBuilder, File, OpenOptions, rename};
+use std::fs::{DirBuilder, File, OpenOptions, remove_file, rename};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use quorate_proto::Secret;
 
@@ -17,19 +17,28 @@ pub(super) fn make_private(folder: &Path) -> Result<(), SiteError> {
     if mode & 0o077 == 0 { Ok(()) } else { Err(SiteError::Exposed { path: folder.to_owned() }) }
 }
 
-/// Replaces a whole file: after a crash it has the old content or the new.
+/// As [`replace_private`], in the state folder.
 pub(super) fn write_private(path: &Path, content: &str) -> Result<(), SiteError> {
-    let write = || -> io::Result<()> {
-        let new = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        rename(&new, path)?;
-        let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(failed("writing", path))
+    replace_private(path, content).map_err(failed("writing", path))
+}
+
+/// Replaces a whole file: after a crash it has the old content or the new. Others cannot read it,
+/// not even for a moment, whatever they could of the old one.
+pub(crate) fn replace_private(path: &Path, content: &str) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    // What a crash left may have other rights: begin with a fresh file.
+    match remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    rename(&new, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// A file that only its owner can read; `None` where there is none.
@@ -48,4 +57,26 @@ pub(super) fn read(path: &Path) -> Result<Option<Secret>, SiteError> {
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SiteError {
     move |source| SiteError::Io { attempt, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_its_owners_alone_also_in_the_place_of_an_open_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for left in [path.clone(), folder.path().join("secret.new")] {
+            std::fs::write(&left, "old").unwrap();
+            std::fs::set_permissions(&left, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        replace_private(&path, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

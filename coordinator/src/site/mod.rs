@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub use enrolment::serve_enrolment;
+pub(crate) use folder::replace_private;
 use quorate_proto::NodeName;
 use quorate_proto::Secret;
 use quorate_proto::trust::{

@@ -1,15 +1,14 @@
 //! The enrolment call. Every refusal reads the same, so that nothing can be learned by trying.
 
-use std::error::Error as _;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use quorate_proto::NodeName;
 use quorate_proto::trust::enrol::enrol_server::Enrol;
 use quorate_proto::trust::enrol::{ClaimReply, ClaimRequest};
 use quorate_proto::trust::{ChannelBinding, Peer};
+use quorate_proto::{NodeName, hex, in_one_line};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Request, Response, Status};
 
@@ -80,17 +79,17 @@ impl Enrol for EnrolService {
         let peer = peer.ok_or_else(|| Status::internal("the connection is unknown"))?;
         let source = peer.address.ip();
         let claim = request.into_inner();
-        let token: String = claim.token_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = hex(&claim.token_id);
         let service = self.clone();
         let work = move || service.claim(source, &claim, &peer.binding);
         let answer = tokio::task::spawn_blocking(work).await;
         match answer.map_err(|_lost| Status::internal("the claim was not examined"))? {
             Ok(reply) => Ok(Response::new(reply)),
             Err(refusal) => {
-                let cause = refusal.source().map(ToString::to_string).unwrap_or_default();
+                let reason = in_one_line(&refusal);
                 // The claimant chose the token's name: a long one is cut.
                 let token: String = token.chars().take(20).collect();
-                tracing::warn!(%source, token, reason = %refusal, cause, "claim refused");
+                tracing::warn!(%source, token, reason, "claim refused");
                 Err(Status::permission_denied(REFUSED))
             }
         }

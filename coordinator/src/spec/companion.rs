@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A specification for 5000 nodes written out has 350 KiB.
 pub(super) const LARGEST: usize = 1024 * 1024;
-/// A message to an agent may have 4 MiB (gRPC's default), and escapes take some.
+/// A message to an agent has to hold it: see [`quorate_proto::wire::MESSAGE_BYTES`].
 pub(super) const LARGEST_MANIFEST: usize = 3 * 1024 * 1024;
 
 /// A file cannot be read.

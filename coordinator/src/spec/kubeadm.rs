@@ -2,7 +2,7 @@
 //! derives from the rest of the specification may not be set a second time.
 
 use quorate_proto::KubernetesVersion;
-use quorate_proto::goal::ExtraArgs;
+use quorate_proto::goal::{ExtraArgs, REGISTRY};
 use serde_json::{Map, Value};
 
 use super::cluster::{ContainerdSettings, Kubeadm};
@@ -98,7 +98,7 @@ pub(super) fn kubeadm(
     }
     if file.image_repository.is_none() {
         let path = "spec.kubeadm.imageRepository".to_owned();
-        report.defaults.push((path, "registry.k8s.io".to_owned()));
+        report.defaults.push((path, REGISTRY.to_owned()));
     }
     Kubeadm {
         kubelet_configuration: file.kubelet_configuration.clone(),
@@ -118,7 +118,7 @@ pub(super) fn containerd(
     report: &mut Report,
 ) -> ContainerdSettings {
     const PATH: &str = "spec.containerd";
-    let repository = kubeadm.image_repository.as_deref().unwrap_or("registry.k8s.io");
+    let repository = kubeadm.image_repository.as_deref().unwrap_or(REGISTRY);
     let pause = format!("{repository}/pause:{}", version.map_or("3.10.1", pause_tag));
     let settings = ContainerdSettings {
         sandbox_image: report.or(

@@ -33,12 +33,15 @@ use companion::Folder;
 pub(crate) use problem::plural;
 pub use problem::{Problem, Problems, Severity};
 use problem::{Says, Source};
+use quorate_proto::Sha256;
 use report::Report;
 
 /// A specification that makes sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     pub spec: ClusterSpec,
+    /// Of the file's text, for records.
+    pub sha256: Sha256,
     /// What has a price.
     pub warnings: Vec<Problem>,
     /// Paths of fields that the file leaves out, and the values they have therefore.
@@ -74,7 +77,8 @@ pub fn parse(text: &str, source_name: &str, folder: &Path) -> Result<Loaded, Pro
     problem::sort(&mut report.problems, &source);
     match spec {
         Some(spec) if !report.failed() => {
-            Ok(Loaded { spec, warnings: report.problems, defaults: report.defaults })
+            let sha256 = Sha256::of(text.as_bytes());
+            Ok(Loaded { spec, sha256, warnings: report.problems, defaults: report.defaults })
         }
         _ => Err(Problems(report.problems)),
     }

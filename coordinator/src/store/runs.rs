@@ -7,13 +7,13 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{Store, StoreError, reading, writing};
 use crate::run::{Outcome, Stamped};
 
-/// The tables of this module, made when the store is opened.
+/// The tables of this module.
 pub(super) const TABLES: &str = "
-    CREATE TABLE IF NOT EXISTS runs (
+    CREATE TABLE runs (
         id TEXT PRIMARY KEY, term INTEGER NOT NULL, spec_sha256 TEXT NOT NULL,
         started_ms INTEGER NOT NULL, ended_ms INTEGER, outcome TEXT
     ) STRICT;
-    CREATE TABLE IF NOT EXISTS events (
+    CREATE TABLE events (
         run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL,
         at_ms INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (run, seq)
     ) STRICT, WITHOUT ROWID;

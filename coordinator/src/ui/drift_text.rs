@@ -2,7 +2,7 @@
 
 use quorate_proto::{Finding, NodeName};
 
-use super::{count, line, summary};
+use super::{line, plural, summary};
 use crate::plan::{Findings, Observed, Outline, Step};
 use crate::run::words;
 use crate::spec::ClusterSpec;
@@ -18,8 +18,12 @@ pub fn differing<'a>(
 }
 
 /// Nodes that do not answer, one a line.
-pub fn silent(silent: &[(NodeName, String)]) -> String {
-    silent.iter().map(|(node, why)| format!("{node} does not answer: {why}\n")).collect()
+pub fn silent(observed: &Observed) -> String {
+    observed.silent().map(|(node, why)| dead(node, why)).collect()
+}
+
+fn dead(node: &NodeName, why: &str) -> String {
+    format!("{node} does not answer: {why}\n")
 }
 
 /// All of it; the last line is the result.
@@ -30,11 +34,10 @@ pub fn text(
     observed: &Observed,
 ) -> String {
     let mut text = String::new();
-    let (mut drifts, mut dead) = (0, 0);
+    let mut drifts = 0;
     for node in &spec.nodes {
         if let Some(why) = observed.silence(&node.name) {
-            dead += 1;
-            text += &silent(&[(node.name.clone(), why.to_owned())]);
+            text += &dead(&node.name, why);
             continue;
         }
         for (step, finding) in differing(outline, findings) {
@@ -52,8 +55,9 @@ pub fn text(
             }
         }
     }
-    let checked = count(findings.len(), "check");
-    text + &if drifts == 0 && dead == 0 {
+    let checked = plural(findings.len(), "check");
+    let silent = observed.silent().count();
+    text + &if drifts == 0 && silent == 0 {
         format!("cluster {} is as specified: {checked}, no difference\n", spec.name)
     } else {
         format!(
@@ -61,9 +65,9 @@ pub fn text(
              next: `quorate plan` shows what would mend it; start the agents that do not answer\n",
             spec.name,
             drifts,
-            match dead {
+            match silent {
                 1 => "1 node does".to_owned(),
-                dead => format!("{dead} nodes do"),
+                several => format!("{several} nodes do"),
             },
         )
     }

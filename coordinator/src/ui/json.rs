@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::View;
 use super::drift_text::differing;
 use crate::plan::{Findings, Observed, Outline, Plan, Sight};
-use crate::run::{RunState, Stamped};
+use crate::run::{RunState, Silent, Stamped};
 
 /// Prints each event.
 pub(super) struct Json;
@@ -37,21 +37,16 @@ pub fn verdict(holds: bool, outline: &Outline, findings: &Findings, observed: &O
     #[derive(Serialize)]
     struct Shown<'a> {
         holds: bool,
-        silent: Vec<Silent<'a>>,
+        silent: Vec<Silent>,
         drifts: Vec<Drifting<'a>>,
-    }
-    #[derive(Serialize)]
-    struct Silent<'a> {
-        node: &'a NodeName,
-        why: &'a str,
     }
     #[derive(Serialize)]
     struct Drifting<'a> {
         step: &'a StepId,
         finding: &'a Finding,
     }
-    let nodes = observed.nodes.keys();
-    let silent = nodes.filter_map(|node| Some(Silent { node, why: observed.silence(node)? }));
+    let silent = observed.silent();
+    let silent = silent.map(|(node, why)| Silent { node: node.clone(), why: why.to_owned() });
     let drifts = differing(outline, findings);
     let drifts = drifts.map(|(step, finding)| Drifting { step: &step.id, finding });
     line(&Shown { holds, silent: silent.collect(), drifts: drifts.collect() })

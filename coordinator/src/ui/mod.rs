@@ -19,6 +19,7 @@ use std::io::{self, IsTerminal as _};
 use clap::ValueEnum;
 
 use crate::run::{RunState, Stamped};
+use crate::spec::plural;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -68,6 +69,13 @@ pub fn complain(text: &str) {
     io::Write::write_all(&mut io::stderr().lock(), text.as_bytes()).ok();
 }
 
+/// From now on warnings of what is served go to standard error as well, each with its time.
+pub fn log_warnings() {
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_target(false);
+    // Whoever set up a log before is right to keep it.
+    log.with_writer(io::stderr).with_ansi(false).try_init().ok();
+}
+
 /// Whether what goes to standard error may be coloured (<https://no-color.org>).
 pub fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
@@ -79,17 +87,16 @@ fn line(text: &mut String, line: fmt::Arguments<'_>) {
     writeln!(text, "{line}").ok();
 }
 
+/// A stretch of time to the tenth of a second.
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
 /// A stretch of time as people say it: `0.4 s`, `12 s`, `3 min 5 s`.
 pub fn duration(ms: u64) -> String {
     match ms {
-        0..10_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        0..10_000 => seconds(ms),
         10_000..60_000 => format!("{} s", ms / 1000),
         _ => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
     }
-}
-
-/// A number and its noun: `1 step`, `3 steps`.
-pub fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }

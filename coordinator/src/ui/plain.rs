@@ -2,7 +2,7 @@
 
 use quorate_proto::{ActivityKind, Event, NodeName, StepId};
 
-use super::{View, count, duration, summary};
+use super::{View, duration, plural, seconds, summary};
 use crate::run::{RunEvent, RunState, Stamped};
 
 /// Prints lines as events come.
@@ -27,18 +27,18 @@ impl View for Plain {
 /// What one event says; empty where it tells a person nothing new.
 pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
     let at = |node: &str, text: &str| {
-        let (seconds, tenth) = (stamped.at_ms / 1000, stamped.at_ms % 1000 / 100);
-        format!("{seconds:>4}.{tenth} s  {node:<width$}  {text}\n", width = width(state))
+        let at = seconds(stamped.at_ms);
+        format!("{at:>8}  {node:<width$}  {text}\n", width = width(state))
     };
     let on = |node: &NodeName, text: &str| at(node.as_str(), text);
     match &stamped.event {
         RunEvent::Began { run, term, cluster, nodes, started_ms: _ } => {
-            let nodes = count(nodes.len(), "node");
+            let nodes = plural(nodes.len(), "node");
             at("", &format!("run {run} on cluster {cluster}, {nodes} (term {term})"))
         }
         RunEvent::Planned { left, silent } => {
             let round = if state.rounds > 1 { "looked at all nodes again: " } else { "" };
-            let mut text = at("", &format!("{round}{} left", count(left.len(), "step")));
+            let mut text = at("", &format!("{round}{} left", plural(left.len(), "step")));
             for silent in silent {
                 text += &on(&silent.node, &format!("does not answer: {}", silent.why));
             }

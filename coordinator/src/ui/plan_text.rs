@@ -3,7 +3,7 @@
 
 use quorate_proto::{Drift, Finding};
 
-use super::{count, line};
+use super::{line, plural};
 use crate::plan::{Count, Left, Plan, Tolerance};
 use crate::run::words;
 use crate::spec::ClusterSpec;
@@ -12,10 +12,10 @@ use crate::spec::ClusterSpec;
 pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
     let holding = plan.holding.len();
     if plan.is_complete() {
-        let hold = count(holding, "step");
+        let hold = plural(holding, "step");
         return format!("nothing to do: cluster {} is as specified ({hold} hold)\n", spec.name);
     }
-    let left = count(plan.steps.len(), "step");
+    let left = plural(plan.steps.len(), "step");
     let mut text = format!("cluster {}: {left} to do, {holding} hold already\n", spec.name);
     for node in &spec.nodes {
         let steps: Vec<&Left> =
@@ -49,7 +49,7 @@ pub fn brief(spec: &ClusterSpec, plan: &Plan) -> String {
             };
             line(
                 &mut text,
-                format_args!("{}: {}{restarts}", node.name, count(steps.len(), "step")),
+                format_args!("{}: {}{restarts}", node.name, plural(steps.len(), "step")),
             );
         }
     }
@@ -94,7 +94,7 @@ fn held_back(plan: &Plan) -> String {
             plan.withheld.iter().map(|withheld| withheld.silent.as_str()).collect();
         silent.sort_unstable();
         silent.dedup();
-        let steps = count(plan.withheld.len(), "step");
+        let steps = plural(plan.withheld.len(), "step");
         line(
             &mut text,
             format_args!("  {steps} cannot be done before {} answers again", silent.join(", ")),
@@ -105,7 +105,7 @@ fn held_back(plan: &Plan) -> String {
 
 fn etcd(tolerance: &Tolerance) -> String {
     let side = |count: &Count| {
-        let voters = super::count(count.voters, "voter");
+        let voters = plural(count.voters, "voter");
         format!("{voters}, of which {} may fail", count.tolerance())
     };
     format!("\netcd: now {}; afterwards {}\n", side(&tolerance.before), side(&tolerance.after))

@@ -2,8 +2,8 @@
 
 use quorate_proto::{EtcdFacts, Facts, NodeName};
 
-use super::{duration, line};
-use crate::plan::{Observed, Sight};
+use super::{duration, line, plural};
+use crate::plan::{Count, Observed, Sight};
 use crate::spec::{ClusterSpec, NodeSpec, Role};
 
 /// All nodes in the order of the specification, then etcd.
@@ -21,7 +21,7 @@ pub fn text(spec: &ClusterSpec, observed: &Observed, now_ms: u64) -> String {
             line(&mut text, format_args!("{name:<width$}  {said}"));
         }
     }
-    text + "\n" + &etcd(spec, observed)
+    text + "\n" + &etcd(observed)
 }
 
 fn seen(node: &NodeSpec, facts: &Facts, offset_ms: i64, now_ms: u64) -> Vec<String> {
@@ -75,24 +75,15 @@ fn holds(facts: &Facts) -> String {
     format!("{kubelet}, {joined}, runs {}", kubernetes.static_pods.join(", "))
 }
 
-fn etcd(spec: &ClusterSpec, observed: &Observed) -> String {
-    let views = spec.with_role(Role::ControlPlane).filter_map(|node| {
-        let facts = observed.facts(&node.name)?;
-        facts.etcd.as_ref().map(|etcd| (&node.name, etcd))
-    });
-    // The member with a leader in view knows more than one that is cut off.
-    match views.max_by_key(|(_, etcd)| (etcd.leader.is_some(), etcd.members.len())) {
+fn etcd(observed: &Observed) -> String {
+    match observed.etcd() {
         Some((node, etcd)) => members(node, etcd),
         None => "etcd: no member answers\n".to_owned(),
     }
 }
 
 fn members(seen_from: &NodeName, etcd: &EtcdFacts) -> String {
-    let count = crate::plan::Count {
-        voters: etcd.voters().count(),
-        unhealthy: etcd.voters().filter(|member| !member.healthy).count(),
-        unfinished: etcd.members.iter().filter(|member| member.learner).count(),
-    };
+    let count = Count::of(etcd);
     let leader = etcd.members.iter().find(|member| Some(member.id) == etcd.leader);
     let leader = match leader {
         Some(member) => format!("leader {}", member.name),
@@ -100,7 +91,7 @@ fn members(seen_from: &NodeName, etcd: &EtcdFacts) -> String {
     };
     let mut text = format!(
         "etcd, as {seen_from} sees it: {}, {leader}, {} more may fail\n",
-        super::count(count.voters, "voter"),
+        plural(count.voters, "voter"),
         count.tolerance(),
     );
     for member in &etcd.members {

@@ -2,7 +2,7 @@
 
 use quorate_proto::{Finding, StepId};
 
-use super::{count, duration, line};
+use super::{duration, line, plural, seconds};
 use crate::run::{Account, Ended, Failed, Outcome, RunState};
 
 /// What Ctrl-C brings about.
@@ -23,7 +23,7 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
             return text;
         }
         Outcome::Holds => {
-            let done = count(state.done, "step");
+            let done = plural(state.done, "step");
             line(
                 &mut text,
                 format_args!("cluster {cluster} is as specified: {done} done in {took}"),
@@ -52,7 +52,7 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
             );
         }
         Outcome::Interrupted { left, running } => {
-            line(&mut text, format_args!("interrupted: {} left", count(*left, "step")));
+            line(&mut text, format_args!("interrupted: {} left", plural(*left, "step")));
             for step in running {
                 line(&mut text, format_args!("  {} goes on at node {}", step.goal, step.node));
             }
@@ -122,10 +122,6 @@ pub fn timings(state: &RunState) -> String {
     ended.iter().map(line).collect()
 }
 
-fn seconds(ms: u64) -> String {
-    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
-}
-
 fn again(state: &RunState) -> String {
     let failed = state.failed.iter().map(|failed| format!("  failed: {}\n", failed.step));
     failed.collect::<String>()
@@ -135,5 +131,5 @@ fn again(state: &RunState) -> String {
 fn steps(steps: &[StepId], state: &str) -> String {
     let mut nodes: Vec<&str> = steps.iter().map(|step| step.node.as_str()).collect();
     nodes.dedup();
-    format!("{} {state} on {}", count(steps.len(), "step"), nodes.join(", "))
+    format!("{} {state} on {}", plural(steps.len(), "step"), nodes.join(", "))
 }

@@ -5,7 +5,7 @@ use quorate_proto::{
     Term,
 };
 
-use super::{count, duration, live, plain};
+use super::{duration, live, plain, plural};
 use crate::plan::Lane;
 use crate::run::{Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
 
@@ -205,6 +205,6 @@ fn the_end_of_a_run_says_what_to_do_next() {
 fn durations_are_as_exact_as_people_need() {
     let texts = [40, 9_990, 12_700, 61_000].map(duration);
     assert_eq!(texts, ["0.0 s", "9.9 s", "12 s", "1 min 1 s"]);
-    assert_eq!(count(1, "step"), "1 step");
-    assert_eq!(count(0, "step"), "0 steps");
+    assert_eq!(plural(1, "step"), "1 step");
+    assert_eq!(plural(0, "step"), "0 steps");
 }

@@ -12,6 +12,9 @@ use crate::digest::Sha256;
 use crate::id::NodeName;
 use crate::version::KubernetesVersion;
 
+/// Where the images of Kubernetes come from, unless a specification names another repository.
+pub const REGISTRY: &str = "registry.k8s.io";
+
 /// A node as kubeadm's goals see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +73,14 @@ pub struct Cluster {
     pub ignore_preflight_errors: Vec<String>,
     /// `imageRepository`, where it is not registry.k8s.io.
     pub image_repository: Option<String>,
+}
+
+impl Cluster {
+    /// The image of one of Kubernetes' own components.
+    pub fn image(&self, component: &str) -> String {
+        let repository = self.image_repository.as_deref().unwrap_or(REGISTRY);
+        format!("{repository}/{component}:{}", self.version)
+    }
 }
 
 /// Arguments for each component, over kubeadm's own.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::Stream;
-use rustls::{CommonState, ServerConfig};
+use rustls::{CommonState, ConnectionCommon, ServerConfig, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -38,7 +38,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ChannelBinding(pub [u8; 32]);
 
 impl ChannelBinding {
-    pub(super) const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+    pub(super) fn of<Side: SideData>(tls: &ConnectionCommon<Side>) -> Result<Self, rustls::Error> {
+        let binding = tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
+        binding.map(Self)
+    }
 }
 
 /// Who is at the other end of a connection. A service finds it in its request's extensions.
@@ -130,10 +133,8 @@ async fn handshake(
     socket.set_nodelay(true)?;
     let stream = acceptor.accept(socket).await?;
     let (_, tls) = stream.get_ref();
-    let mut binding = [0; 32];
-    tls.export_keying_material(&mut binding, ChannelBinding::LABEL, None)
-        .map_err(io::Error::other)?;
-    let peer = Peer { identity: identity(tls)?, address, binding: ChannelBinding(binding) };
+    let binding = ChannelBinding::of(tls).map_err(io::Error::other)?;
+    let peer = Peer { identity: identity(tls)?, address, binding };
     if tls.alpn_protocol() != Some(ALPN) {
         return Err(io::Error::other("the client does not speak HTTP/2"));
     }

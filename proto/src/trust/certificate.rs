@@ -10,6 +10,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::error::TrustError;
 use super::identity::{Identity, IdentityError};
+use crate::digest::hex;
 
 /// SHA-256 of a public key, as certificates carry it (the DER of SubjectPublicKeyInfo).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +30,7 @@ impl KeyDigest {
 
 impl fmt::Display for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -63,9 +63,7 @@ pub async fn enrol_channel(
     let name = "coordinator.quorate.internal".to_owned();
     let stream = dial(address, address, name, enrol_client_config(pin)?).await?;
     let (_, tls) = stream.get_ref().get_ref();
-    let mut binding = [0; 32];
-    tls.export_keying_material(&mut binding, ChannelBinding::LABEL, None)
-        .map_err(TrustError::Tls)?;
+    let binding = ChannelBinding::of(tls).map_err(TrustError::Tls)?;
     let leaf =
         tls.peer_certificates().and_then(<[_]>::first).ok_or(TrustError::OtherCoordinator)?;
     let site = Leaf::read(leaf)?.identity.site;
@@ -76,7 +74,7 @@ pub async fn enrol_channel(
         let lost = || io::Error::new(io::ErrorKind::NotConnected, "the connection was lost");
         std::future::ready(stream.map(TokioIo::new).ok_or_else(lost))
     });
-    Ok((endpoint().connect_with_connector_lazy(connector), ChannelBinding(binding), site))
+    Ok((endpoint().connect_with_connector_lazy(connector), binding, site))
 }
 
 /// The address of an endpoint is never looked at: connectors know whom they dial.

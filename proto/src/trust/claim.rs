@@ -7,18 +7,7 @@ use super::acceptor::ChannelBinding;
 use super::credentials::GrantedIdentity;
 use super::error::TrustError;
 use super::token::{JoinToken, TokenId, VerifyKey};
-
-/// The generated client, server and messages of enrol.proto.
-pub mod enrol {
-    #![expect(
-        clippy::allow_attributes,
-        clippy::allow_attributes_without_reason,
-        clippy::as_conversions,
-        unused_qualifications,
-        reason = "generated"
-    )]
-    tonic::include_proto!("quorate.enrol.v1");
-}
+pub use crate::generated::enrol;
 
 /// No other signature by a token means the same.
 const DOMAIN: &[u8] = b"quorate-enrol-v1\0";

@@ -60,12 +60,10 @@ pub struct GrantedIdentity {
 }
 
 impl GrantedIdentity {
-    pub fn chain_pem(&self) -> String {
-        self.chain.iter().map(pem_of).collect()
-    }
-
-    pub fn operator_root_pem(&self) -> String {
-        pem_of(&self.operator_root)
+    /// What the node proves itself with from now on, and whose orders it takes.
+    pub fn credentials(&self, key_pem: Secret) -> Credentials {
+        let chain_pem = self.chain.iter().map(pem_of).collect();
+        Credentials { chain_pem, key_pem, peer_roots_pem: pem_of(&self.operator_root) }
     }
 
     pub fn node_root_pem(&self) -> String {

@@ -72,8 +72,7 @@ fn node(roots: &Roots, node: &str, at: SystemTime) -> Credentials {
         operator_root: roots.operator_root().clone(),
         node_root: roots.node_root().clone(),
     };
-    let (chain_pem, peer_roots_pem) = (granted.chain_pem(), granted.operator_root_pem());
-    Credentials { chain_pem, key_pem: key.to_pem(), peer_roots_pem }
+    granted.credentials(key.to_pem())
 }
 
 fn operator(roots: &Roots, at: SystemTime) -> Credentials {

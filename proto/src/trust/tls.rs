@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder, ServerConfig};
 
 use super::certificate::KeyDigest;
 use super::credentials::Credentials;
@@ -23,24 +24,12 @@ pub(super) const ALPN: &[u8] = b"h2";
 pub fn server_config(credentials: &Credentials) -> Result<ServerConfig, TrustError> {
     let site = credentials.identity()?.site;
     let verifier = OperatorVerifier::new(site, credentials.peer_roots()?)?;
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])
-        .map_err(TrustError::Tls)?
-        .with_client_cert_verifier(Arc::new(verifier))
-        .with_single_cert(credentials.chain()?, credentials.key()?)
-        .map_err(TrustError::Tls)?;
-    Ok(without_resumption(config))
+    server(credentials, Arc::new(verifier))
 }
 
 /// For the coordinator's enrolment: nodes that come here have no certificate yet.
 pub fn enrol_server_config(credentials: &Credentials) -> Result<ServerConfig, TrustError> {
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])
-        .map_err(TrustError::Tls)?
-        .with_no_client_auth()
-        .with_single_cert(credentials.chain()?, credentials.key()?)
-        .map_err(TrustError::Tls)?;
-    Ok(without_resumption(config))
+    server(credentials, Arc::new(NoClientAuth))
 }
 
 /// For an operator who dials one node.
@@ -50,38 +39,16 @@ pub fn client_config(
     node: &NodeName,
 ) -> Result<ClientConfig, TrustError> {
     let roots = credentials.peer_roots()?;
-    let expected = Expected::Node { site, node: node.clone(), roots };
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])
-        .map_err(TrustError::Tls)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ServerVerifier {
-            expected,
-            provider: provider(),
-        }))
+    let config = client(Expected::Node { site, node: node.clone(), roots })?
         .with_client_auth_cert(credentials.chain()?, credentials.key()?)
         .map_err(TrustError::Tls)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    Ok(config)
+    Ok(without_resumption(config))
 }
 
 /// For a node that enrols: believes the coordinator whose root has the pinned key, no other root
 /// being loaded.
 pub fn enrol_client_config(pin: KeyDigest) -> Result<ClientConfig, TrustError> {
-    let expected = Expected::Pinned(pin);
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])
-        .map_err(TrustError::Tls)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ServerVerifier {
-            expected,
-            provider: provider(),
-        }))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    Ok(config)
+    Ok(without_resumption(client(Expected::Pinned(pin))?.with_no_client_auth()))
 }
 
 /// Named wherever it is needed, so that nothing depends on a default of the process.
@@ -89,9 +56,32 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn without_resumption(mut config: ServerConfig) -> ServerConfig {
+fn server(
+    credentials: &Credentials,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, TrustError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TrustError::Tls)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(credentials.chain()?, credentials.key()?)
+        .map_err(TrustError::Tls)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+fn client(expected: Expected) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
+    let verifier = ServerVerifier { expected, provider: provider() };
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TrustError::Tls)?;
+    Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
+}
+
+fn without_resumption(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
     config
 }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::certificate::KeyDigest;
 use super::error::TrustError;
+use crate::digest::hex;
 use crate::secret::Secret;
 
 /// So that scanners for secrets can find one.
@@ -43,7 +44,7 @@ pub struct TokenId(pub [u8; 10]);
 
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

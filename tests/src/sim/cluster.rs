@@ -227,7 +227,7 @@ impl SimCluster {
 
     fn peer_url(&self, node: &NodeName) -> String {
         let spec = self.spec.nodes.iter().find(|spec| spec.name == *node);
-        spec.map(|spec| format!("https://{}:2380", spec.address)).unwrap_or_default()
+        spec.map(|spec| EtcdMember::peer_url(spec.address)).unwrap_or_default()
     }
 
     pub(super) fn names(&self, role: Role) -> impl Iterator<Item = &NodeName> {

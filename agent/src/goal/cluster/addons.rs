@@ -14,7 +14,7 @@ const COREDNS: &str = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 const KUBE_PROXY: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy";
 const KUBE_PROXY_CONFIG: &str = "/api/v1/namespaces/kube-system/configmaps/kube-proxy";
 
-pub(super) struct Addons<'a>(pub &'a KubeNode);
+pub(in crate::goal) struct Addons<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for Addons<'_> {
@@ -44,8 +44,7 @@ impl Addons<'_> {
         let cluster = &self.0.cluster;
         match path {
             KUBE_PROXY => {
-                let repository = cluster.image_repository.as_deref().unwrap_or("registry.k8s.io");
-                let wanted = format!("{repository}/kube-proxy:{}", cluster.version);
+                let wanted = cluster.image("kube-proxy");
                 let found = read::text(object, "/spec/template/spec/containers/0/image");
                 (found != wanted).then(|| Drift::new("image of kube-proxy", found, wanted))
             }

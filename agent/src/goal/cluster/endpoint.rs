@@ -13,7 +13,7 @@ use crate::host::{ApiServer, Host, HostError};
 /// A load balancer that checks every second has seen three successes by then, ten times over.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) struct EndpointReady<'a>(pub &'a KubeNode);
+pub(in crate::goal) struct EndpointReady<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for EndpointReady<'_> {

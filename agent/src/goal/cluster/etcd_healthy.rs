@@ -1,12 +1,11 @@
 //! etcd's voters are exactly the control planes, all of them well, of one leader.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use quorate_proto::goal::{Cluster, KubeNode};
-use quorate_proto::{Drift, EtcdFacts, Finding};
+use quorate_proto::{Drift, EtcdFacts, EtcdMember, Finding};
 
 use crate::goal::{Ensure, Work, wait};
 use crate::host::{Host, HostError};
@@ -14,15 +13,14 @@ use crate::host::{Host, HostError};
 /// Elections and snapshots to a new member are over in seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(super) struct EtcdHealthy<'a>(pub &'a KubeNode);
+pub(in crate::goal) struct EtcdHealthy<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for EtcdHealthy<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let cluster = &self.0.cluster;
         let peers = cluster.control_planes.iter();
-        let urls: Vec<String> =
-            peers.map(|peer| format!("https://{}", SocketAddr::new(peer.address, 2379))).collect();
+        let urls: Vec<String> = peers.map(|peer| EtcdMember::client_url(peer.address)).collect();
         let facts = host.etcd(&urls).await?;
         Ok(Finding::from_drifts(drifts(cluster, &facts)))
     }
@@ -58,8 +56,6 @@ fn drifts(cluster: &Cluster, facts: &EtcdFacts) -> Vec<Drift> {
 
 #[cfg(test)]
 mod tests {
-    use quorate_proto::EtcdMember;
-
     use super::*;
     use crate::kubeadm::sample;
 

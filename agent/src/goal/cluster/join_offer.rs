@@ -23,7 +23,7 @@ const LEFT_S: u64 = 600;
 
 /// Exactly one token of ours is in the cluster: the one that the last apply put there, since an
 /// apply first withdraws all others. So the check needs no secret.
-pub(super) struct JoinOffered<'a>(pub &'a Offer);
+pub(in crate::goal) struct JoinOffered<'a>(pub &'a Offer);
 
 #[async_trait]
 impl Ensure for JoinOffered<'_> {
@@ -67,7 +67,7 @@ impl Ensure for JoinOffered<'_> {
 }
 
 /// Nothing that quorate offered is left.
-pub(super) struct JoinWithdrawn<'a>(pub &'a KubeNode);
+pub(in crate::goal) struct JoinWithdrawn<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for JoinWithdrawn<'_> {

@@ -5,8 +5,7 @@ use quorate_proto::{Finding, Goal, JoinMaterial, Secret, Sha256};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::of;
-use crate::goal::Work;
+use crate::goal::{Work, of};
 use crate::host::HostError;
 use crate::host::fake::FakeHost;
 use crate::host::fake::cluster::Cluster;
@@ -17,6 +16,13 @@ mod guards;
 
 const FLANNEL: &str = "kind: DaemonSet\n\
                        metadata: {name: kube-flannel-ds, namespace: kube-flannel}\n";
+
+/// Every goal that is tried here.
+pub(in crate::goal) fn in_turn() -> Vec<Goal> {
+    let mut goals = founding();
+    goals.push(Goal::EtcdHealthy(sample::node(Entry::Founder)));
+    goals
+}
 
 /// What the founder does, in order; `network` and what waits for it come last.
 fn founding() -> Vec<Goal> {

@@ -8,9 +8,7 @@ use quorate_proto::{Drift, Finding};
 use super::guard;
 use crate::goal::{Ensure, Work};
 use crate::host::{Host, HostError};
-use crate::kubeadm::{config, phase, pki};
-
-const PKI: &str = "/etc/kubernetes/pki";
+use crate::kubeadm::{PKI, config, phase, pki};
 
 /// What all control planes share: without extension, the authorities of the leaves.
 const AUTHORITIES: [&str; 3] = ["ca", "front-proxy-ca", "etcd/ca"];

@@ -3,7 +3,6 @@
 //! The plan lets one member join at a time and has projected the membership. The agent looks once
 //! more, right before it changes anything: what the plan saw may be minutes old.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -131,14 +130,14 @@ impl EtcdMember<'_> {
     }
 
     fn own<'f>(&self, facts: &'f EtcdFacts) -> Option<&'f Member> {
-        let url = format!("https://{}", SocketAddr::new(self.0.address, 2380));
+        let url = Member::peer_url(self.0.address);
         facts.members.iter().find(|member| member.peer_urls.contains(&url))
     }
 
     /// Where the other control planes' members listen.
     fn peers(&self) -> Vec<String> {
         let others = self.0.cluster.control_planes.iter().filter(|peer| peer.node != self.0.node);
-        others.map(|peer| format!("https://{}", SocketAddr::new(peer.address, 2379))).collect()
+        others.map(|peer| Member::client_url(peer.address)).collect()
     }
 }
 

@@ -8,11 +8,11 @@ use super::guard;
 use crate::goal::{Ensure, Work};
 use crate::host::{Host, HostError};
 use crate::kubeadm::kubeconfig::{Kubeconfig, User};
-use crate::kubeadm::{ADMIN_CONF, CA, KUBELET_CONF, phase, pki};
+use crate::kubeadm::{
+    ADMIN_CONF, CA, CONTROLLER_MANAGER_CONF, KUBELET_CONF, SUPER_ADMIN_CONF, phase, pki,
+};
 
-const CONTROLLER_MANAGER: &str = "/etc/kubernetes/controller-manager.conf";
 const SCHEDULER: &str = "/etc/kubernetes/scheduler.conf";
-const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
 
 pub(in crate::goal) struct Kubeconfigs<'a>(pub &'a KubeNode);
 
@@ -44,12 +44,12 @@ impl Kubeconfigs<'_> {
         let endpoint = format!("https://{}", cluster.endpoint);
         let own = format!("https://{}", std::net::SocketAddr::new(*address, cluster.api_port));
         let mut wanted =
-            vec![(ADMIN_CONF, &endpoint), (CONTROLLER_MANAGER, &own), (SCHEDULER, &own)];
+            vec![(ADMIN_CONF, &endpoint), (CONTROLLER_MANAGER_CONF, &own), (SCHEDULER, &own)];
         // The founder's kubelet begins with a kubeconfig of kubeadm's, and only until it has its own
         // certificate is super-admin.conf needed: people may well remove it afterwards.
         let mut missing = Vec::new();
         if *entry == Entry::Founder && !has_own_certificate(host).await? {
-            wanted.push((SUPER_ADMIN, &endpoint));
+            wanted.push((SUPER_ADMIN_CONF, &endpoint));
             if host.read(KUBELET_CONF).await?.is_none() {
                 missing.push((KUBELET_CONF, "missing".to_owned()));
             }

@@ -21,7 +21,7 @@ impl Ensure for StaticPods<'_> {
         for component in COMPONENTS {
             let path = format!("{MANIFESTS}/{component}.yaml");
             match pod(host, &path).await? {
-                None => drifts.push(Drift::new(path, "missing", self.image(component))),
+                None => drifts.push(Drift::new(path, "missing", self.0.cluster.image(component))),
                 Some(pod) => drifts.extend(self.drifts(component, &path, &pod)),
             }
         }
@@ -42,7 +42,7 @@ impl Ensure for StaticPods<'_> {
 impl StaticPods<'_> {
     fn drifts(&self, component: &str, path: &str, pod: &Pod) -> Vec<Drift> {
         let mut drifts = Vec::new();
-        let image = self.image(component);
+        let image = self.0.cluster.image(component);
         if pod.image != image {
             drifts.push(Drift::new(format!("image of {path}"), &pod.image, image));
         }
@@ -55,12 +55,6 @@ impl StaticPods<'_> {
             }
         }
         drifts
-    }
-
-    fn image(&self, component: &str) -> String {
-        let cluster = &self.0.cluster;
-        let repository = cluster.image_repository.as_deref().unwrap_or("registry.k8s.io");
-        format!("{repository}/{component}:{}", cluster.version)
     }
 
     /// The arguments that the specification decides; kubeadm's own are left to kubeadm.

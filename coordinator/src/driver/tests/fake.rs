@@ -316,10 +316,6 @@ impl Fleet for FakeFleet {
         Ok(())
     }
 
-    async fn cancel(&self, _: &NodeName, _: &OperationId, _: &Term) -> Result<(), FleetError> {
-        Ok(())
-    }
-
     async fn kubeconfig(&self, _: &NodeName) -> Result<Secret, FleetError> {
         Ok(Secret::new("kubeconfig".to_owned()))
     }

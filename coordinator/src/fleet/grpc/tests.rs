@@ -8,7 +8,7 @@ use quorate_proto::trust::{
     GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, incoming, server_config,
 };
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
-use quorate_proto::{Drift, RunId};
+use quorate_proto::{Drift, OperationId, RunId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -81,9 +81,7 @@ async fn serve(roots: &Roots, name: &str) -> SocketAddr {
         operator_root: roots.operator_root().clone(),
         node_root: roots.node_root().clone(),
     };
-    let (chain_pem, peer_roots_pem) = (granted.chain_pem(), granted.operator_root_pem());
-    let credentials = Credentials { chain_pem, key_pem: key.to_pem(), peer_roots_pem };
-    let config = server_config(&credentials).unwrap();
+    let config = server_config(&granted.credentials(key.to_pem())).unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));

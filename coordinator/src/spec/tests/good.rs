@@ -10,6 +10,7 @@ use super::*;
 fn the_sample_is_the_lab() {
     let loaded = parsed(SAMPLE).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
     assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.sha256, Sha256::of(SAMPLE.as_bytes()));
     let spec = loaded.spec;
     let nodes: Vec<_> = spec.nodes.iter().map(|n| format!("{} {}", n.name, n.address)).collect();
     let wanted = [
@@ -102,7 +103,7 @@ fn flannel_gets_its_network_and_images_from_the_specification() {
                 .map(str::to_owned)
         )
     );
-    assert_eq!(manifest.sha256, quorate_proto::Sha256::of(manifest.yaml.as_bytes()));
+    assert_eq!(manifest.sha256, Sha256::of(manifest.yaml.as_bytes()));
 }
 
 #[test]

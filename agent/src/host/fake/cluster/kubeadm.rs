@@ -9,9 +9,8 @@ use super::certificates::{self, Pair};
 use super::{failure, put, write};
 use crate::host::fake::{State, printed};
 use crate::host::{HostError, Output};
-use crate::kubeadm::{ADMIN_CONF, BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_PEM, MANIFESTS};
+use crate::kubeadm::{ADMIN_CONF, BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_PEM, MANIFESTS, PKI};
 
-const PKI: &str = "/etc/kubernetes/pki";
 const SYSTEM: &str = "/api/v1/namespaces/kube-system";
 const MARK: &str = "node-role.kubernetes.io/control-plane";
 

@@ -6,8 +6,9 @@ use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
-use super::super::{ApiMethod, ApiRequest, ApiServer, api};
+use super::super::api;
 use super::*;
+use crate::host::{ApiMethod, ApiRequest, ApiServer};
 
 struct Site {
     ca: CertifiedIssuer<'static, KeyPair>,

@@ -12,25 +12,22 @@ use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::tls::{self, Authority};
-use super::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError};
+use crate::host::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError};
 use crate::kubeadm::kubeconfig::{Kubeconfig, User};
-use crate::kubeadm::{ADMIN_CONF, CA};
+use crate::kubeadm::{ADMIN_CONF, CA, CONTROLLER_MANAGER_CONF};
 
 /// An API server that is up answers a read in milliseconds; one that is starting may take seconds.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// No answer that a check reads comes near it; a list of every pod of a large cluster might.
 const LARGEST_ANSWER: usize = 32 << 20;
 
-/// Where the kubeconfig is that names this node's own API server: kubeadm points admin.conf at the
-/// cluster's endpoint, and the controller manager's at the API server beside it.
-const OWN_SERVER_CONF: &str = "/etc/kubernetes/controller-manager.conf";
-
 /// Sends one request and reads the answer, over a connection of its own.
 pub(super) async fn ask(request: &ApiRequest) -> Result<ApiAnswer, HostError> {
     let config = Arc::new(client_config(&request.at).await?);
     let server = match &request.at {
         ApiServer::At(address) | ApiServer::Endpoint(address) => address.clone(),
-        ApiServer::Own => server(&kubeconfig(OWN_SERVER_CONF).await?),
+        // kubeadm points admin.conf at the cluster's endpoint, and this one at the API server beside.
+        ApiServer::Own => server(&kubeconfig(CONTROLLER_MANAGER_CONF).await?),
     };
     let attempt = talk(&server, config, request);
     let late = |elapsed| tls::silent(&name(&server), elapsed);

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::HostError;
+use crate::host::HostError;
 
 /// Whom to believe, and who we are: PEM texts.
 pub(super) struct Authority<'a> {

@@ -12,14 +12,14 @@ use quorate_proto::{EtcdFacts, EtcdMember};
 use rustls::ClientConfig;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::HostError;
 use super::tls::{self, Authority};
+use crate::host::HostError;
+use crate::kubeadm::PKI;
 
 /// A member that is well answers in milliseconds; one in an election may take a second.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// This node's own member.
 const OWN: &str = "https://127.0.0.1:2379";
-const PKI: &str = "/etc/kubernetes/pki/etcd";
 
 /// Asks this node's own member, then `peers`, for the membership; then every member how it is.
 ///
@@ -42,9 +42,9 @@ pub(super) async fn members(peers: &[String]) -> Result<EtcdFacts, HostError> {
 }
 
 async fn credentials() -> Result<ClientConfig, HostError> {
-    let ca = tls::file(&format!("{PKI}/ca.crt")).await?;
-    let certificate = tls::file(&format!("{PKI}/healthcheck-client.crt")).await?;
-    let key = tls::secret_file(&format!("{PKI}/healthcheck-client.key")).await?;
+    let ca = tls::file(&format!("{PKI}/etcd/ca.crt")).await?;
+    let certificate = tls::file(&format!("{PKI}/etcd/healthcheck-client.crt")).await?;
+    let key = tls::secret_file(&format!("{PKI}/etcd/healthcheck-client.key")).await?;
     let mut config = tls::client_config(&Authority {
         ca_pem: &ca,
         certificate_pem: &certificate,

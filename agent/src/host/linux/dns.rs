@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 
-use super::HostError;
 use super::tls::silent;
+use crate::host::HostError;
 
 /// A cluster's DNS answers in milliseconds; the caller asks again.
 const DEADLINE: Duration = Duration::from_secs(1);
