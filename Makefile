@@ -27,7 +27,8 @@ unit: ## the tests that need no root and no nodes
 sim: ## the simulation alone; SEEDS=n for more of it
 	QUORATE_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_FLAGS) --release -p quorate-tests --test all sim -- --nocapture
 
-lab-test: build ## a cluster on six real nodes, and the loss of one (root, Debian)
+lab-test: build ## kubeadm judges our configuration; six real nodes become a cluster and lose one (root, Debian)
+	tests/lab/validate
 	QUORATE_BIN=$(abspath $(BIN)) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture
 
 demo: build ## six bare nodes become a cluster on this machine (root, Debian)

@@ -28,20 +28,18 @@ install_missing() {
     mapfile -t missing < <(missing_packages)
     ((${#missing[@]} > 0)) || return 0
     say "installing the Debian packages ${missing[*]}"
-    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}" >"$QUORATE_CACHE/log/tools.log" 2>&1 ||
-        fail "apt-get install ${missing[*]} failed (see $QUORATE_CACHE/log/tools.log); try 'apt-get update' first"
+    # A new machine may have no lists yet.
+    apt-get update >"$QUORATE_CACHE/log/tools.log" 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}" >>"$QUORATE_CACHE/log/tools.log" 2>&1 ||
+        fail "apt-get install ${missing[*]} failed (see $QUORATE_CACHE/log/tools.log); see that apt has Debian's packages"
 }
 
 # Prints why this machine cannot run the lab, or nothing.
 obstacle() {
-    local package
     if [[ $(id -u) != 0 ]]; then echo 'not root'; return; fi
     if [[ $(uname -m) != x86_64 ]]; then echo "the lab builds for x86_64, this is $(uname -m)"; return; fi
     command -v apt-get >/dev/null || { echo 'not a Debian machine: no apt-get'; return; }
     command -v go >/dev/null || { echo 'no Go toolchain: the lab builds Kubernetes from its Go modules'; return; }
-    for package in $(missing_packages); do
-        apt-cache show "$package" >/dev/null 2>&1 || { echo "apt knows no package $package (try apt-get update)"; return; }
-    done
     grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || { echo 'the kernel has no overlay file system'; return; }
     unshare --mount --net --pid --fork true 2>/dev/null || { echo 'making namespaces is not allowed here (a container?)'; return; }
     obstacle_of_network
