@@ -1,35 +1,40 @@
-//! What the machine is, from the files in which Linux tells it.
+//! What the machine is.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quorate_proto::Machine;
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Networks, RefreshKind, System};
 
 use super::files;
 
-/// Describes the machine whose files lie under `root`. What it does not tell stays empty or zero.
+/// Describes the machine; its identities lie under `root`. What it does not tell stays empty or zero.
 pub(super) fn describe(root: &Path) -> io::Result<Machine> {
     let text = |path: &str| -> io::Result<String> {
         let bytes = files::read(&root.join(path))?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut addresses = ipv4(&text("proc/net/fib_trie")?);
-    addresses.extend(ipv6(&text("proc/net/if_inet6")?));
+    let (name, version) = (System::name(), System::os_version());
+    let size = RefreshKind::nothing()
+        .with_cpu(CpuRefreshKind::nothing())
+        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(size).ok();
+    let cpus = system.as_ref().map_or(0, |system| system.cpus().len());
     Ok(Machine {
         machine_id: text("etc/machine-id")?,
         boot_id: text("proc/sys/kernel/random/boot_id")?,
         clock_ms: u64::try_from(clock.as_millis()).unwrap_or(u64::MAX),
-        os: pretty_name(&text("etc/os-release")?),
-        kernel: text("proc/sys/kernel/osrelease")?,
+        os: format!("{} {}", name.unwrap_or_default(), version.unwrap_or_default()),
+        kernel: System::kernel_version().unwrap_or_default(),
         architecture: std::env::consts::ARCH.to_owned(),
-        cpus: cpus(&text("sys/devices/system/cpu/online")?),
-        memory_mib: memory_mib(&text("proc/meminfo")?),
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        memory_mib: system.map_or(0, |system| system.total_memory() >> 20),
         disk_free_mib: disk_free_mib(&root.join("var/lib")),
-        addresses: addresses.into_iter().collect(),
+        addresses: addresses(),
     })
 }
 
@@ -41,27 +46,6 @@ pub(super) fn uptime(root: &Path) -> Duration {
     seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or_default()
 }
 
-fn pretty_name(os_release: &str) -> String {
-    let name = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    name.unwrap_or_default().trim_matches('"').to_owned()
-}
-
-/// Counts a list of ranges such as `0-3,6`.
-fn cpus(online: &str) -> u32 {
-    let range = |range: &str| -> Option<u32> {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
-        last.checked_sub(first)?.checked_add(1)
-    };
-    online.split(',').filter_map(range).sum()
-}
-
-fn memory_mib(meminfo: &str) -> u64 {
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or_default() / 1024
-}
-
 /// What a process without root's reserve could still write, as kubelet and etcd will.
 fn disk_free_mib(folder: &Path) -> u64 {
     nix::sys::statvfs::statvfs(folder)
@@ -69,29 +53,16 @@ fn disk_free_mib(folder: &Path) -> u64 {
         .unwrap_or_default()
 }
 
-/// The machine's own addresses in the kernel's routing trie: each has a line with the address, and
-/// then one that says `/32 host LOCAL`.
-fn ipv4(fib_trie: &str) -> BTreeSet<IpAddr> {
-    let mut addresses = BTreeSet::new();
-    let mut leaf: Option<Ipv4Addr> = None;
-    for line in fib_trie.lines().map(str::trim) {
-        if let Some(address) = line.strip_prefix("|-- ") {
-            leaf = address.parse().ok();
-        } else if line == "/32 host LOCAL" {
-            addresses.extend(leaf.filter(|ip| !ip.is_loopback()).map(IpAddr::V4));
-        }
-    }
-    addresses
-}
-
-/// Addresses of global scope in /proc/net/if_inet6.
-fn ipv6(if_inet6: &str) -> BTreeSet<IpAddr> {
-    let address = |line: &str| -> Option<IpAddr> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [hex, _index, _length, "00", ..] = words.as_slice() else { return None };
-        u128::from_str_radix(hex, 16).ok().map(|bits| Ipv6Addr::from_bits(bits).into())
+/// By which other machines can reach this one.
+fn addresses() -> Vec<IpAddr> {
+    let networks = Networks::new_with_refreshed_list().ok();
+    let networks = networks.iter().flat_map(|networks| networks.values());
+    let reachable = |address: &IpAddr| match address {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     };
-    if_inet6.lines().filter_map(address).collect()
+    let all = networks.flat_map(|network| network.ip_networks()).map(|network| network.addr);
+    all.filter(reachable).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]
@@ -99,30 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_those_of_the_machine_alone() {
-        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
-                    Local:\n        |-- 10.77.0.0\n           /24 link UNICAST\n\
-                    \x20       |-- 10.77.0.11\n           /32 host LOCAL\n\
-                    \x20       |-- 10.77.0.255\n           /32 link BROADCAST\n\
-                    \x20       |-- 127.0.0.1\n           /32 host LOCAL\n";
-        let found: Vec<String> = ipv4(trie).iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["10.77.0.11"]);
-        let inet6 = "00000000000000000000000000000001 01 80 10 80       lo\n\
-                     fd000000000000000000000000000011 02 40 00 80    host0\n\
-                     fe80000000000000001122fffe334455 02 40 20 80    host0\n";
-        let found: Vec<String> = ipv6(inet6).iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["fd00::11"]);
-    }
-
-    #[test]
-    fn figures_are_read_from_what_the_kernel_prints() {
-        assert_eq!(cpus("0-3,6"), 5);
-        assert_eq!(cpus("0"), 1);
-        assert_eq!(cpus(""), 0);
-        assert_eq!(memory_mib("MemTotal:       24616364 kB\nMemFree: 1 kB\n"), 24039);
-        assert_eq!(
-            pretty_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n"),
-            "Debian GNU/Linux 12"
-        );
+    fn the_machine_that_runs_this_test_tells_what_a_plan_needs() {
+        let machine = describe(Path::new("/")).unwrap();
+        assert!(machine.cpus > 0 && machine.memory_mib > 0 && machine.disk_free_mib > 0);
+        assert!(!machine.kernel.is_empty() && machine.os.contains(' '), "{machine:?}");
+        assert!(machine.addresses.iter().all(|address| !address.is_loopback()), "{machine:?}");
+        assert_eq!(machine.boot_id.len(), 36);
     }
 }
