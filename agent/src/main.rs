@@ -66,9 +66,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// One thread: an agent waits nearly all of its time.
+/// For files: one may be at a large archive's digest while another reads what a check asks.
+const FILE_THREADS: usize = 2;
+
+/// One thread for the work: an agent waits nearly all of its time.
 fn run(cli: &Cli) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(FILE_THREADS)
+        .enable_all()
+        .build();
     runtime.map_err(CommandError::Runtime)?.block_on(command(cli))
 }
 

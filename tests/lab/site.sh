@@ -48,6 +48,7 @@ enrol_all() {
 # Starts the agent, anew if its program was replaced since.
 start_agent() {
     "$LAB_COMMAND" exec "$1" -- bash -euo pipefail -s <<'SCRIPT'
+systemctl daemon-reload
 systemctl enable --quiet --now quorate-agent
 pid=$(systemctl show --property MainPID --value quorate-agent)
 if [[ $(readlink "/proc/$pid/exe") != /usr/bin/quorate-agent ]]; then systemctl restart quorate-agent; fi
