@@ -12,7 +12,7 @@ image_tar() {
 image_tools() {
     local out=$1 tree link
     tree=$(mktemp -d)
-    mmdebstrap --mode=root --variant=extract --include="$3" "$2" "$tree" "deb http://deb.debian.org/debian $2 main"
+    mmdebstrap --mode=root --variant=extract --include="$3" "$2" "$tree"
     # `extract` runs no maintainer scripts, and with them no alternatives.
     for link in iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore; do
         ln -sf xtables-nft-multi "$tree/usr/sbin/$link"

@@ -8,7 +8,8 @@ NODE_PACKAGES=(containerd runc conntrack socat ethtool iptables nftables haproxy
     containernetworking-plugins)
 
 # root_debian OUT SUITE BASE-PACKAGES PACKAGE...: OUT/root, a tree, and OUT/debs, what installing the packages there takes.
-# Both at once, so that they come from one state of Debian's archive.
+# Both at once, so that they come from one state of Debian's archive. Without a mirror mmdebstrap takes Debian's own,
+# with updates and security.
 root_debian() {
     local out=$1 suite=$2 base=$3
     shift 3
@@ -18,10 +19,7 @@ root_debian() {
         --customize-hook="APT_CONFIG=\"\$MMDEBSTRAP_APT_CONFIG\" apt-get install --yes --no-install-recommends \
             --download-only -o Dir::Cache::Archives=$out/debs/ $*" \
         --customize-hook='rm -f "$1"/var/cache/apt/archives/*.deb' \
-        "$suite" "$out/root" \
-        "deb http://deb.debian.org/debian $suite main" \
-        "deb http://deb.debian.org/debian $suite-updates main" \
-        "deb http://deb.debian.org/debian-security $suite-security main"
+        "$suite" "$out/root"
     rm -rf "$out/debs/lock" "$out/debs/partial"
     root_settle "$out/root"
 }
