@@ -28,7 +28,7 @@ pub enum Command {
         /// Where `quorate serve` listens, such as 10.0.0.1:7444
         #[arg(long, value_name = "ADDRESS:PORT")]
         coordinator: String,
-        /// The file that holds the token; `-` reads it from standard input
+        /// The file that holds the token, removed once it has served; `-` reads standard input
         #[arg(long, value_name = "FILE", default_value = "-")]
         token_file: String,
     },

@@ -90,7 +90,8 @@ async fn command(cli: &Cli) -> Result<(), CommandError> {
             log(settings.log_level);
             let token = token(&*host, token_file).await?;
             let folder = &settings.identity_folder;
-            let enrolment = Enrolment { coordinator, token: &token, folder };
+            let file = Some(token_file.as_str()).filter(|file| *file != STDIN);
+            let enrolment = Enrolment { coordinator, token: &token, token_file: file, folder };
             let NodeIdentity { node, .. } = enrol::enrol(&*host, &enrolment).await?;
             say(&format!("enrolled as {node}; next: systemctl enable --now quorate-agent\n"));
             Ok(())
@@ -102,8 +103,11 @@ async fn command(cli: &Cli) -> Result<(), CommandError> {
     }
 }
 
+/// Names standard input where a file is asked for.
+const STDIN: &str = "-";
+
 async fn token(host: &dyn Host, file: &str) -> Result<JoinToken, CommandError> {
-    if file != "-" {
+    if file != STDIN {
         return Ok(enrol::read_token(host, file).await?);
     }
     let mut text = String::new();
