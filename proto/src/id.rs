@@ -65,7 +65,7 @@ impl fmt::Display for NodeName {
 }
 
 /// One execution of `quorate apply`; a `UUIDv7`, so that runs sort by their beginning.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub String);
 
 impl fmt::Display for RunId {
@@ -84,17 +84,18 @@ impl fmt::Display for OperationId {
     }
 }
 
-/// The right to give orders. An agent takes a higher number, or its own number from the same run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The right to give orders. Ordered by number, then by run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Term {
     pub number: u64,
     pub run: RunId,
 }
 
 impl Term {
-    /// Whether an agent that last obeyed `newest` obeys this term.
+    /// Whether an agent that last obeyed `newest` obeys this term. The order is total: of two runs
+    /// that took one number at the same moment, every node obeys the same one.
     pub fn obeyed_after(&self, newest: &Self) -> bool {
-        self.number > newest.number || (self.number == newest.number && self.run == newest.run)
+        self >= newest
     }
 }
 
@@ -133,11 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_newer_term_or_the_same_run_is_obeyed() {
+    fn of_two_terms_every_node_obeys_the_same_one() {
         let term = |number, run: &str| Term { number, run: RunId(run.to_owned()) };
         assert!(term(2, "b").obeyed_after(&term(1, "a")));
         assert!(term(1, "a").obeyed_after(&term(1, "a")));
-        assert!(!term(1, "b").obeyed_after(&term(1, "a")));
+        assert!(term(1, "b").obeyed_after(&term(1, "a")));
+        assert!(!term(1, "a").obeyed_after(&term(1, "b")));
         assert!(!term(1, "a").obeyed_after(&term(2, "a")));
     }
 }
