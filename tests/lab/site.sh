@@ -7,17 +7,19 @@ SITE=$QUORATE_LAB/site
 SPEC=$SITE/cluster.yaml
 CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LAB_COMMAND=$CHECKOUT/tests/lab/lab
+# shellcheck source=tests/lab/lib/nodes.sh
+. "$CHECKOUT/tests/lab/lib/nodes.sh"
 
 make_site() {
     [[ -d $SITE ]] || "$BIN/quorate" init --state "$SITE"
 }
 
-# The nodes whose agent has no identity yet.
+# Of these nodes those whose agent has no identity yet.
 strangers() {
     local name
-    while read -r name _; do
+    for name; do
         "$LAB_COMMAND" exec "$name" -- test -e /etc/quorate/identity || printf '%s\n' "$name"
-    done <<<"$NODE_TABLE"
+    done
 }
 
 # One node trades its token for a certificate. The token goes through a file that only root reads.
@@ -29,20 +31,19 @@ enrol() {
         --coordinator "$GATEWAY:7444" --token-file /run/quorate-join-token
 }
 
+# Enrols these nodes where that is needed, and starts their agents.
 enrol_all() {
-    local names name server
-    mapfile -t names < <(strangers)
-    if ((${#names[@]} > 0)); then
-        echo "enrolling ${names[*]}"
+    local new name server
+    mapfile -t new < <(strangers "$@")
+    if ((${#new[@]} > 0)); then
+        echo "enrolling ${new[*]}"
         "$BIN/quorate" serve --state "$SITE" --listen "$GATEWAY:7444" \
-            --until-enrolled "$(IFS=,; echo "${names[*]}")" &
+            --until-enrolled "$(IFS=,; echo "${new[*]}")" &
         server=$!
-        for name in "${names[@]}"; do enrol "$name"; done
+        for name in "${new[@]}"; do enrol "$name"; done
         wait "$server"
     fi
-    while read -r name _; do
-        start_agent "$name"
-    done <<<"$NODE_TABLE"
+    for name; do start_agent "$name"; done
 }
 
 # Starts the agent, anew if its program was replaced since.

@@ -29,8 +29,9 @@ if command -v nft >/dev/null; then nft flush ruleset; fi
 SCRIPT
 }
 
-unjoin_all() {
-    local nodes
-    mapfile -t nodes < <(cluster_nodes)
+# unjoin [NODE...]: these nodes, or all of the sample specification's cluster.
+unjoin() {
+    local nodes=("$@")
+    if (($# == 0)); then mapfile -t nodes < <(cluster_nodes); fi
     side_by_side unjoin_node "${nodes[@]}"
 }

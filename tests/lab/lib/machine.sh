@@ -13,6 +13,7 @@ apt-ftparchive apt-utils
 dpkg-deb dpkg
 gpg gpg
 jq jq
+nft nftables
 socat socat
 gcc gcc'
 

@@ -72,8 +72,33 @@ in_network() {
     nsenter --target "$pid" --net -- "$@"
 }
 
-cut_node() { set_cable "$1" down; }
-mend_node() { set_cable "$1" up; }
+# cut_node NODE [in|out]: nothing goes through its cable, or nothing comes in, or nothing goes out.
+cut_node() {
+    local name=$1
+    case ${2:-both} in
+    both) set_cable "$name" down ;;
+    in) drop_frames "$name" 'type filter hook postrouting priority 0;' oifname ;;
+    out) drop_frames "$name" 'type filter hook prerouting priority 0;' iifname ;;
+    *) fail "a node is cut 'in' or 'out', or both ways where nothing is said; not '$2'" ;;
+    esac
+}
+
+mend_node() {
+    if nft list table bridge "$(cut_table "$1")" >/dev/null 2>&1; then nft delete table bridge "$(cut_table "$1")"; fi
+    set_cable "$1" up
+}
+
+cut_table() { printf 'quorate-lab-%s\n' "$1"; }
+
+drop_frames() {
+    local name=$1 hook=$2 side=$3 table
+    table=$(cut_table "$name")
+    nft -f - <<RULES
+table bridge $table {
+    chain cut { $hook $side "vb-$name" drop; }
+}
+RULES
+}
 
 set_cable() {
     node_address "$1" >/dev/null

@@ -1,14 +1,6 @@
 # shellcheck shell=bash
 # One node: an overlay over the bare root, booted by systemd-nspawn, entered by its PID 1.
 
-node_names() { cut -d ' ' -f 1 <<<"$NODE_TABLE"; }
-names_of_role() { awk -v role="$1" '$3 == role { print $1 }' <<<"$NODE_TABLE"; }
-
-node_address() {
-    awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }' <<<"$NODE_TABLE" ||
-        fail "there is no node $1; the nodes are: $(node_names | paste -sd ' ')"
-}
-
 node_folder() { printf '%s/nodes/%s\n' "$QUORATE_LAB" "$1"; }
 node_pid() { remembered_process "$(node_folder "$1")/init.pid"; }
 

@@ -28,10 +28,11 @@ HTTP_PORT=8080
 ENDPOINT=10.77.0.10:6443
 POD_SUBNET=10.244.0.0/16
 
-# One node a line: name, address, role.
+# One node a line: name, address, role. The spare takes the place of a control plane that is gone for ever.
 NODE_TABLE='lb-1 10.77.0.10 load-balancer
 cp-1 10.77.0.11 control-plane
 cp-2 10.77.0.12 control-plane
 cp-3 10.77.0.13 control-plane
+cp-4 10.77.0.14 spare
 worker-1 10.77.0.21 worker
 worker-2 10.77.0.22 worker'
