@@ -25,7 +25,8 @@ pub async fn etcd(host: &dyn Host) -> Option<EtcdFacts> {
     if has_member { host.etcd(&[]).await.ok() } else { None }
 }
 
-async fn static_pods(host: &dyn Host) -> Result<Vec<String>, HostError> {
+/// By their files' names. The kubelet's package keeps the folder with a hidden file, which is no pod.
+pub(crate) async fn static_pods(host: &dyn Host) -> Result<Vec<String>, HostError> {
     let files = host.list(MANIFESTS).await?;
     let pods = files.iter().filter_map(|file| file.strip_suffix(".yaml"));
     Ok(pods.map(str::to_owned).collect())

@@ -1,7 +1,7 @@
 //! A cluster comes up goal by goal, on fake machines: what every goal promises, and the guards.
 
 use quorate_proto::goal::{Entry, KubeNode, Manifest, Offer};
-use quorate_proto::{Finding, Goal, JoinMaterial, Secret, Sha256};
+use quorate_proto::{Event, Finding, Goal, JoinMaterial, Secret, Sha256};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -78,7 +78,10 @@ fn joining(entry: Entry) -> Vec<Goal> {
 }
 
 fn machine() -> FakeHost {
-    FakeHost::with_packages(&["kubeadm", "kubelet", "kubectl"])
+    let host = FakeHost::with_packages(&["kubeadm", "kubelet", "kubectl"]);
+    // As the kubelet's package leaves it.
+    host.state().put("/etc/kubernetes/manifests/.kubelet-keep", "");
+    host
 }
 
 /// A machine of the same cluster.
@@ -147,6 +150,23 @@ async fn a_founders_goals_hold_in_turn_and_go_on_holding() {
         apply(goal, &host, &material).await.unwrap();
         assert_holds(goal, &host).await;
     }
+}
+
+/// Its activities are what a person, and whoever kills it, sees of it.
+#[tokio::test]
+async fn a_node_without_a_cluster_is_looked_over_by_kubeadm_first() {
+    let (events, mut told) = mpsc::unbounded_channel();
+    let progress = Progress::new(events);
+    let work = Work { progress: &progress, material: None };
+    of(&founding()[0]).apply(&machine(), &work).await.unwrap();
+    drop(progress);
+    let mut phases = Vec::new();
+    while let Some(event) = told.recv().await {
+        if let Event::Activity(activity) = event {
+            phases.push(activity.text);
+        }
+    }
+    assert_eq!(phases, ["kubeadm init phase preflight", "kubeadm init phase certs all"]);
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{JoinMaterial, Sha256};
 
+use crate::facts;
 use crate::host::{Host, HostError};
 use crate::kubeadm::kubeconfig::Kubeconfig;
-use crate::kubeadm::{ADMIN_CONF, CA, ETCD_DATA, KUBELET_CONF, MANIFESTS, pki};
+use crate::kubeadm::{ADMIN_CONF, CA, ETCD_DATA, KUBELET_CONF, pki};
 
 const REMEDY: &str = "make sure that nothing there is needed, run `kubeadm reset` on the node and \
                       empty /etc/kubernetes, /var/lib/etcd and /var/lib/kubelet, then run `quorate \
@@ -47,7 +48,7 @@ pub(super) async fn is_pristine(host: &dyn Host) -> Result<bool, HostError> {
             return Ok(false);
         }
     }
-    Ok(host.list(ETCD_DATA).await?.is_empty() && host.list(MANIFESTS).await?.is_empty())
+    Ok(host.list(ETCD_DATA).await?.is_empty() && facts::static_pods(host).await?.is_empty())
 }
 
 async fn with_authority(
