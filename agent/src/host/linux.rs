@@ -9,6 +9,7 @@ mod files;
 mod machine;
 mod memory;
 mod output;
+mod servers;
 mod tls;
 mod unit;
 
@@ -37,6 +38,7 @@ pub struct LinuxHost {
     root: PathBuf,
     path: String,
     memory: memory::Memory,
+    servers: servers::Servers,
     started: Instant,
     uptime_at_start: Duration,
 }
@@ -51,7 +53,14 @@ impl LinuxHost {
     fn under(root: PathBuf, path: String) -> Self {
         let uptime_at_start = machine::uptime(&root);
         let started = Instant::now();
-        Self { root, path, memory: memory::Memory::default(), started, uptime_at_start }
+        Self {
+            root,
+            path,
+            memory: memory::Memory::default(),
+            servers: servers::Servers::default(),
+            started,
+            uptime_at_start,
+        }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -130,7 +139,7 @@ impl Host for LinuxHost {
     }
 
     async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-        api::ask(request).await
+        api::ask(&self.servers, request).await
     }
 
     async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError> {

@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
@@ -11,27 +10,24 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use serde_json::Value;
 
+use super::servers::Servers;
 use super::tls::{self, Authority};
 use crate::host::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError};
 use crate::kubeadm::kubeconfig::{Kubeconfig, User};
 use crate::kubeadm::{ADMIN_CONF, CA, CONTROLLER_MANAGER_CONF};
 
-/// An API server that is up answers a read in milliseconds; one that is starting may take seconds.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// No answer that a check reads comes near it; a list of every pod of a large cluster might.
 const LARGEST_ANSWER: usize = 32 << 20;
 
 /// Sends one request and reads the answer, over a connection of its own.
-pub(super) async fn ask(request: &ApiRequest) -> Result<ApiAnswer, HostError> {
+pub(super) async fn ask(servers: &Servers, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
     let config = Arc::new(client_config(&request.at).await?);
     let server = match &request.at {
         ApiServer::At(address) | ApiServer::Endpoint(address) => address.clone(),
         // kubeadm points admin.conf at the cluster's endpoint, and this one at the API server beside.
         ApiServer::Own => server(&kubeconfig(CONTROLLER_MANAGER_CONF).await?),
     };
-    let attempt = talk(&server, config, request);
-    let late = |elapsed| tls::silent(&name(&server), elapsed);
-    tokio::time::timeout(DEADLINE, attempt).await.map_err(late)?
+    servers.answer(&server, &name(&server), talk(&server, config, request)).await
 }
 
 async fn talk(
