@@ -1,8 +1,7 @@
-//! The lab: six real nodes become a cluster by `make demo`, killed half-way once; the cluster loses a
-//! control plane and goes on; the node comes back. Everything here is real, so it takes minutes.
+//! The lab: six real nodes become a cluster by `make demo`, killed half-way once; the cluster loses a control plane
+//! and goes on; the node comes back. Then four points of the crash matrix. All of it is real and takes minutes.
 
 #![expect(
-    clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stderr,
     clippy::print_stdout,
@@ -11,80 +10,61 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
 
-const SITE: &str = "/var/lib/quorate-lab/site";
+use quorate_tests::lab::{Lab, Table, Watch, sample, text};
 
 #[test]
-fn six_bare_nodes_become_a_cluster_that_survives_the_loss_of_a_control_plane() {
-    if !lab(&["why-not"]).status.success() {
-        assert!(std::env::var("CI").is_err(), "the lab may not be skipped in CI");
-        eprintln!("skipped: this machine cannot run the lab");
+fn six_bare_nodes_become_a_cluster_that_survives_what_happens_to_it() {
+    let lab = Lab::of_environment();
+    if let Some(obstacle) = lab.obstacle() {
+        assert!(std::env::var("CI").is_err(), "the lab may not be skipped in CI: {obstacle}");
+        eprintln!("skipped: {obstacle}");
         return;
     }
-    lab(&["down"]);
-    let _end = EndOfLab;
+    lab.lab(&["down"]);
+    let _end = EndOfLab(lab.clone());
 
-    kill_demo_when(|line| line.contains("cp-2") && line.contains("etcd-join"));
-    assert!(demo().status().unwrap().success(), "make demo does not finish after a kill -9");
+    kill_demo_when(&lab, |line| line.contains("cp-2") && line.contains("etcd-join"));
+    assert!(lab.command("demo").status().unwrap().success(), "no demo after a kill -9");
 
-    let again = quorate(&["apply", "--output", "json"]);
+    let again = quorate(&lab, &["apply", "--output", "json"]);
     assert!(again.status.success(), "{}", text(&again));
     assert!(!text(&again).contains("\"dispatched\""), "a second apply did something");
 
-    a_control_plane_dies_and_comes_back();
+    a_control_plane_dies_and_comes_back(&lab);
+    four_points_of_the_crash_matrix_hold(&lab);
 }
 
-fn a_control_plane_dies_and_comes_back() {
-    let (taken, writes) = mpsc::channel();
-    // The writer ends at its first write after `writes` is dropped.
-    let writer = std::thread::spawn(move || write_on(&taken));
-    expect_writes(&writes, 5, "before the loss");
-    assert!(lab(&["kill", "cp-1"]).status.success());
-    while writes.try_recv().is_ok() {}
-    expect_writes(&writes, 20, "after the loss of cp-1");
+fn a_control_plane_dies_and_comes_back(lab: &Lab) {
+    let watch = Watch::begin(lab);
+    watch.writes.expect(5, "before the loss");
+    lab.lab(&["kill", "cp-1"]);
+    watch.writes.expect(20, "after the loss of cp-1");
+    watch.quorum.expect(5, "after the loss of cp-1");
 
-    let verify = quorate(&["verify"]);
+    let verify = quorate(lab, &["verify"]);
     assert_eq!(verify.status.code(), Some(1), "{}", text(&verify));
     assert!(text(&verify).contains("cp-1"), "verify does not name cp-1: {}", text(&verify));
-    drop(writes);
-    writer.join().unwrap();
+    drop(watch);
 
-    assert!(lab(&["boot", "cp-1"]).status.success());
-    let apply = quorate(&["apply"]);
+    lab.lab(&["boot", "cp-1"]);
+    let apply = quorate(lab, &["apply"]);
     assert!(apply.status.success(), "{}", text(&apply));
-    let verify = quorate(&["verify"]);
+    let verify = quorate(lab, &["verify"]);
     assert!(verify.status.success(), "{}", text(&verify));
 }
 
-/// Writes through the load balancer, one object after the other, and tells of each that was taken.
-fn write_on(taken: &mpsc::Sender<()>) {
-    let kubectl = text(&lab(&["bin", "kubectl"]));
-    for number in 0.. {
-        let write = Command::new(kubectl.trim())
-            .args(["--kubeconfig", &format!("{SITE}/kubeconfig"), "--request-timeout=2s"])
-            .args(["create", "configmap", &format!("written-{number}")])
-            .output()
-            .unwrap();
-        if write.status.success() && taken.send(()).is_err() {
-            return;
-        }
-    }
+fn four_points_of_the_crash_matrix_hold(lab: &Lab) {
+    lab.lab(&["unjoin"]);
+    let table = Table { rows: sample().play(lab, &mut |line| println!("{line}")) };
+    println!("{table}");
+    assert_eq!((table.rows.len(), table.failed()), (4, 0), "see the table");
 }
 
-/// The deadline is far beyond the three seconds in which HAProxy drops a dead API server.
-fn expect_writes(writes: &mpsc::Receiver<()>, count: usize, when: &str) {
-    for _ in 0..count {
-        let write = writes.recv_timeout(Duration::from_secs(60));
-        assert!(write.is_ok(), "writes do not go on {when}");
-    }
-}
-
-fn kill_demo_when(seen: impl Fn(&str) -> bool) {
-    let mut demo: Child = demo().stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+fn kill_demo_when(lab: &Lab, seen: impl Fn(&str) -> bool) {
+    let mut demo = lab.command("demo").stdout(Stdio::piped()).process_group(0).spawn().unwrap();
     let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     for line in lines {
         let line = line.unwrap();
@@ -103,40 +83,17 @@ fn kill_group(child: &Child) {
     assert!(Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
 }
 
-fn demo() -> Command {
-    Command::new(checkout().join("tests/lab/demo"))
-}
-
-fn quorate(args: &[&str]) -> Output {
-    let bin = std::env::var("QUORATE_BIN").expect("QUORATE_BIN names the folder of quorate");
-    let spec = format!("{SITE}/cluster.yaml");
-    Command::new(Path::new(&bin).join("quorate"))
-        .args(args)
-        .args(["--state", SITE, "-f", &spec])
-        .output()
-        .unwrap()
-}
-
-fn lab(args: &[&str]) -> Output {
-    let output = Command::new(checkout().join("tests/lab/lab")).args(args).output().unwrap();
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-fn text(output: &Output) -> String {
-    let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    String::from_utf8_lossy(&both).into_owned()
-}
-
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+/// One of quorate's commands about the demo's cluster.
+fn quorate(lab: &Lab, args: &[&str]) -> Output {
+    let spec: &Path = &lab.site.join("cluster.yaml");
+    lab.quorate(spec, args).output().unwrap()
 }
 
 /// The nodes end with the test, also when it fails.
-struct EndOfLab;
+struct EndOfLab(Lab);
 
 impl Drop for EndOfLab {
     fn drop(&mut self) {
-        lab(&["down"]);
+        self.0.script("lab", &["down"]);
     }
 }
