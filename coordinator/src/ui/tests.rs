@@ -51,7 +51,17 @@ fn a_run() -> Vec<Stamped> {
     };
     let drift = Finding::Drifted(vec![Drift::new("kubeadm", "not installed", "1.35.4-1.1")]);
     let events = vec![
-        (0, RunEvent::Began { run, term: 3, cluster: "lab".to_owned(), nodes, started_ms: 1 }),
+        (
+            0,
+            RunEvent::Began {
+                run,
+                term: 3,
+                cluster: "lab".to_owned(),
+                nodes,
+                removes: None,
+                started_ms: 1,
+            },
+        ),
         (
             100,
             RunEvent::Planned {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use self::fake::{FakeFleet, Fault, node, order_of_another};
 use super::{Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
+use crate::plan::Procedure;
 use crate::run::{Outcome, RunEvent, RunState, Stamped};
 use crate::spec::{self, ClusterSpec};
 use crate::store::Store;
@@ -83,6 +84,7 @@ spec:
         let request = Request {
             fleet: Arc::new(self.fleet.clone()),
             spec: self.spec.clone(),
+            procedure: Procedure::BringUp,
             spec_sha256: String::new(),
             run: RunId(uuid::Uuid::now_v7().to_string()),
             began: Instant::now(),
@@ -90,7 +92,7 @@ spec:
         };
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
         let seen = survey(&fleet, &self.spec, None).await;
-        let first = match draw_up(&fleet, &self.spec, seen).await {
+        let first = match draw_up(&fleet, &self.spec, &Procedure::BringUp, seen).await {
             Ok(first) => first,
             Err(reasons) => return Outcome::Blocked { reasons },
         };

@@ -1,0 +1,86 @@
+//! `quorate node remove`: takes a node out of the cluster that is gone for ever, or is to go.
+
+use std::net::IpAddr;
+
+use quorate_proto::{Machine, NodeName};
+use tokio::time::Instant;
+
+use super::apply::carry_out;
+use super::node::node_name;
+use super::plan::blocked;
+use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
+use crate::driver::{draw_up, survey};
+use crate::plan::{Procedure, Removal};
+use crate::site::SiteError;
+use crate::store::{Store, StoreError};
+use crate::ui::{self, Output, plan_text};
+
+/// Takes a node out of the cluster: its member of etcd, its Node object and its system pods
+///
+/// For a machine that is gone for ever, or whose join was left half-way. Take the node out of the
+/// specification first. Nothing is done on its machine.
+#[derive(Debug, clap::Args)]
+pub struct RemoveArgs {
+    /// The node's name, which the specification must not have any more
+    #[arg(value_parser = node_name)]
+    name: NodeName,
+    /// Where the node was, for a member of etcd that has never started and so has no name
+    ///
+    /// Where it is not given, the addresses are taken that the node told when it enrolled.
+    #[arg(long)]
+    address: Option<IpAddr>,
+    /// Removes it although it runs; run `kubeadm reset` on its machine afterwards
+    #[arg(long)]
+    alive: bool,
+    /// Shows what would be done, and does nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl RemoveArgs {
+    /// Plans and carries out, as `apply` does, what takes the node out.
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        let began = Instant::now();
+        let cluster = self.cluster.open()?;
+        let removal = self.removal(&cluster.store).map_err(|error| store_error(error))?;
+        let procedure = Procedure::Remove(removal);
+        if self.dry_run {
+            return self.show(&cluster, &procedure).await;
+        }
+        carry_out(&self.cluster, cluster, procedure, began, false).await
+    }
+
+    async fn show(&self, cluster: &OpenCluster, procedure: &Procedure) -> Result<Exit, CliError> {
+        let OpenCluster { loaded, fleet, .. } = cluster;
+        let seen = survey(fleet, &loaded.spec, None).await;
+        let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
+        let drawn = drawn.map_err(|reasons| blocked(&reasons))?;
+        if self.cluster.output == Output::Json {
+            ui::print(&ui::json::plan(&drawn.plan, &[]));
+        } else {
+            ui::print(&plan_text::removal(&loaded.spec, &self.name, &drawn.plan));
+        }
+        Ok(Exit::Holds)
+    }
+
+    fn removal(&self, store: &Store) -> Result<Removal, StoreError> {
+        let addresses = match self.address {
+            Some(address) => vec![address],
+            None => enrolled_at(store, &self.name)?,
+        };
+        Ok(Removal { node: self.name.clone(), addresses, alive: self.alive })
+    }
+}
+
+/// The addresses that a node told when it enrolled; none where it never did.
+fn enrolled_at(store: &Store, node: &NodeName) -> Result<Vec<IpAddr>, StoreError> {
+    let facts = store.enrolment_facts(node)?;
+    let machine = facts.and_then(|facts| serde_json::from_str::<Machine>(&facts).ok());
+    Ok(machine.map(|machine| machine.addresses).unwrap_or_default())
+}
+
+fn store_error(error: StoreError) -> CliError {
+    site::error(&SiteError::Store(error))
+}
