@@ -35,7 +35,7 @@ pub enum RunEvent {
         /// In the order of the specification.
         nodes: Vec<NodeName>,
         /// The node that the run takes out of the cluster; `None` for a bring-up.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         removes: Option<NodeName>,
         /// Milliseconds since 1970, by the coordinator's clock.
         started_ms: u64,

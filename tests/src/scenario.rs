@@ -91,7 +91,9 @@ impl Stage {
         let removal =
             Removal { node: name(node), addresses: addresses.into_iter().collect(), alive: false };
         self.world.procedure = Procedure::Remove(removal);
-        let played = self.plan() + &self.apply(usize::MAX);
+        let plan = self.plan();
+        let blocked = plan.starts_with("blocked: ");
+        let played = if blocked { plan } else { plan + &self.apply(usize::MAX) };
         self.world.procedure = Procedure::BringUp;
         played
     }

@@ -19,7 +19,7 @@ fn bare(spec: ClusterSpec) -> Outline {
 }
 
 /// A cluster that is up, and what its nodes say.
-fn risen(planes: u8, workers: u8) -> (SimCluster, Observed) {
+pub(super) fn risen(planes: u8, workers: u8) -> (SimCluster, Observed) {
     let mut world = SimCluster::new(sample(planes, workers), true);
     let (mut random, mut log) = (Random::new(1), Log::default());
     let term = quorate_proto::Term { number: 1, ..Default::default() };
@@ -29,7 +29,7 @@ fn risen(planes: u8, workers: u8) -> (SimCluster, Observed) {
     (world, observed)
 }
 
-fn facts_mut<'a>(observed: &'a mut Observed, node: &str) -> &'a mut Facts {
+pub(super) fn facts_mut<'a>(observed: &'a mut Observed, node: &str) -> &'a mut Facts {
     match observed.nodes.get_mut(&name(node)) {
         Some(Sight::Seen { facts, .. }) => facts,
         _ => panic!("{node} was not seen"),
@@ -216,13 +216,13 @@ fn set_clock(observed: &mut Observed, told: ClockOffset) {
     }
 }
 
-fn each_view(observed: &mut Observed, change: impl Fn(&mut EtcdFacts)) {
+pub(super) fn each_view(observed: &mut Observed, change: impl Fn(&mut EtcdFacts)) {
     for node in ["cp-1", "cp-2", "cp-3"] {
         facts_mut(observed, node).etcd.as_mut().map(&change).unwrap();
     }
 }
 
-fn member_mut<'a>(etcd: &'a mut EtcdFacts, name: &str) -> &'a mut EtcdMember {
+pub(super) fn member_mut<'a>(etcd: &'a mut EtcdFacts, name: &str) -> &'a mut EtcdMember {
     etcd.members.iter_mut().find(|member| member.name == name).unwrap()
 }
 

@@ -10,7 +10,7 @@ use super::node::node_name;
 use super::plan::blocked;
 use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
 use crate::driver::{draw_up, survey};
-use crate::plan::{Procedure, Removal};
+use crate::plan::{Blocked, Procedure, Removal};
 use crate::site::SiteError;
 use crate::store::{Store, StoreError};
 use crate::ui::{self, Output, plan_text};
@@ -44,6 +44,10 @@ impl RemoveArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let began = Instant::now();
         let cluster = self.cluster.open()?;
+        let node = self.name.clone();
+        if cluster.loaded.spec.nodes.iter().any(|named| named.name == node) {
+            return Err(blocked(&Blocked::StillSpecified { node }.reasons()));
+        }
         let removal = self.removal(&cluster.store).map_err(|error| store_error(error))?;
         let procedure = Procedure::Remove(removal);
         if self.dry_run {
@@ -83,4 +87,66 @@ fn enrolled_at(store: &Store, node: &NodeName) -> Result<Vec<IpAddr>, StoreError
 
 fn store_error(error: StoreError) -> CliError {
     site::error(&SiteError::Store(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::site::Site;
+
+    const SPEC: &str = "\
+apiVersion: quorate.dev/v1alpha1
+kind: Cluster
+metadata: {name: lab}
+spec:
+  kubernetes: {version: v1.35.4}
+  endpoint: {host: 10.0.0.11}
+  network: {plugin: none}
+  nodes:
+  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
+";
+
+    fn site(folder: &Path) -> Vec<String> {
+        let (file, state) = (folder.join("cluster.yaml"), folder.join("state"));
+        std::fs::write(&file, SPEC).unwrap();
+        Site::create(&state, SystemTime::now()).unwrap();
+        let at = |path: &Path| path.to_str().unwrap().to_owned();
+        vec!["-f".to_owned(), at(&file), "--state".to_owned(), at(&state)]
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_still_specified_stays_before_anybody_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut words = ["quorate", "node", "remove", "cp-1"].map(str::to_owned).to_vec();
+        words.extend(site(folder.path()));
+        let error = Cli::try_parse_from(words).unwrap().run().await.unwrap_err();
+        assert_eq!(error.exit, Exit::Blocked);
+        assert!(error.text().contains("take cp-1 out of it first"), "{}", error.text());
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RemoveArgs,
+    }
+
+    #[test]
+    fn a_given_address_outranks_those_of_the_enrolment() {
+        let folder = tempfile::tempdir().unwrap();
+        site(folder.path());
+        let store = Store::open(&folder.path().join("state")).unwrap();
+        let addresses = |words: &[&str]| {
+            let line = Line::try_parse_from(words).unwrap();
+            line.args.removal(&store).unwrap().addresses
+        };
+        assert_eq!(addresses(&["remove", "cp-3"]), Vec::<IpAddr>::new(), "it never enrolled");
+        let given: IpAddr = "10.0.0.13".parse().unwrap();
+        assert_eq!(addresses(&["remove", "cp-3", "--address", "10.0.0.13"]), [given]);
+    }
 }

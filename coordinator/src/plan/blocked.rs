@@ -92,8 +92,9 @@ pub enum Blocked {
     )]
     StillSpecified { node: NodeName },
     #[error(
-        "etcd's member {member} may be {node}'s: if it is, run {}; if it is another node's, remove that \
-         one first", .member.removal()
+        "etcd's member {:x} at {} has never started, so it tells no name: if it is {node}'s, run {}; \
+         if it is another node's, remove that one first",
+        .member.id, .member.peer_url, .member.removal()
     )]
     NamelessMember { member: MemberAt, node: NodeName },
     #[error(

@@ -88,6 +88,15 @@ impl Step {
         matches!(self.goal, Goal::JoinAccess(_) | Goal::JoinOffered(_))
     }
 
+    /// The node that it takes out of the cluster, in part or altogether.
+    fn removes(&self) -> Option<&NodeName> {
+        if let Goal::EtcdMemberRemoved(removal) = &self.goal {
+            return Some(&removal.node);
+        }
+        let Goal::NodeRemoved(removal) = &self.goal else { return None };
+        Some(&removal.node)
+    }
+
     /// Whether it clears away what the steps before it needed: it runs when they are over, also
     /// where some of them failed.
     pub fn clears(&self) -> bool {

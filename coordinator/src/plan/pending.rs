@@ -290,10 +290,8 @@ fn warnings(
         node: node.clone(),
         goal: operation.goal.clone(),
     });
-    let removed = left.iter().filter_map(|step| {
-        let Goal::NodeRemoved(removal) = &step.goal else { return None };
-        Some(Warning::MachineKept { node: removal.node.clone() })
-    });
+    let removed = left.iter().find_map(|step| step.removes()).cloned();
+    let removed = removed.map(|node| Warning::MachineKept { node });
     silent.chain(held).chain(busy).chain(removed).collect()
 }
 

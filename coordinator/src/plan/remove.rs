@@ -79,8 +79,8 @@ fn member_of<'f>(
         return Ok(Some(member));
     }
     nameless.next().map_or(Ok(None), |member| {
-        let at = MemberAt::new(member, Some(&removal.node));
-        Err(Blocked::NamelessMember { member: at, node: removal.node.clone() })
+        let member = MemberAt::new(member, Some(&removal.node));
+        Err(Blocked::NamelessMember { member, node: removal.node.clone() })
     })
 }
 

@@ -128,9 +128,16 @@ pub fn timings(state: &RunState) -> String {
 
 fn again(state: &RunState) -> String {
     let failed = state.failed.iter().map(|failed| format!("  failed: {}\n", failed.step));
+    let silent = state.nodes.iter().filter(|(_, node)| node.silent.is_some());
+    let silent = silent.map(|(node, _)| {
+        format!(
+            "  {node} does not answer: start its agent or, if that machine is gone for ever, take it out \
+             of the specification and run `quorate node remove {node}`\n"
+        )
+    });
     let command = command(state);
-    failed.collect::<String>()
-        + &format!("next: see to what failed, then run {command} again: it goes on from here\n")
+    failed.chain(silent).collect::<String>()
+        + &format!("next: see to the above, then run {command} again: it goes on from here\n")
 }
 
 /// What a person types to have the run go on.

@@ -218,3 +218,23 @@ fn durations_are_as_exact_as_people_need() {
     assert_eq!(plural(1, "step"), "1 step");
     assert_eq!(plural(0, "step"), "0 steps");
 }
+
+#[test]
+fn a_removal_says_in_the_end_what_is_left_to_a_person() {
+    let mut events = a_run();
+    if let RunEvent::Began { removes, .. } = &mut events[0].event {
+        *removes = Some(node("cp-3"));
+    }
+    let account = fold(&events).0.account_until(13_000);
+    let left = vec![step("cp-1", "node-removed:cp-3")];
+    for (outcome, expected) in [
+        (Outcome::Holds, "cp-3 is removed from cluster lab: 2 steps done in 13 s\nnext: if its"),
+        (Outcome::Failed { left }, "run `quorate node remove cp-3` again: it goes on from here"),
+    ] {
+        let mut events = events.clone();
+        let event = RunEvent::Finished { outcome, account: account.clone() };
+        events.push(Stamped { seq: 12, at_ms: 13_000, event });
+        let (_, text) = fold(&events);
+        assert!(text.contains(expected) && text.contains(", to remove cp-3\n"), "{text}");
+    }
+}
