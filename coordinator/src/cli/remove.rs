@@ -48,7 +48,8 @@ impl RemoveArgs {
         if cluster.loaded.spec.nodes.iter().any(|named| named.name == node) {
             return Err(blocked(&Blocked::StillSpecified { node }.reasons()));
         }
-        let removal = self.removal(&cluster.store).map_err(|error| store_error(error))?;
+        let removal =
+            self.removal(&cluster.store).map_err(|error| site::error(&SiteError::Store(error)))?;
         let procedure = Procedure::Remove(removal);
         if self.dry_run {
             return self.show(&cluster, &procedure).await;
@@ -83,10 +84,6 @@ fn enrolled_at(store: &Store, node: &NodeName) -> Result<Vec<IpAddr>, StoreError
     let facts = store.enrolment_facts(node)?;
     let machine = facts.and_then(|facts| serde_json::from_str::<Machine>(&facts).ok());
     Ok(machine.map(|machine| machine.addresses).unwrap_or_default())
-}
-
-fn store_error(error: StoreError) -> CliError {
-    site::error(&SiteError::Store(error))
 }
 
 #[cfg(test)]

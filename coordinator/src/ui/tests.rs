@@ -238,3 +238,20 @@ fn a_removal_says_in_the_end_what_is_left_to_a_person() {
         assert!(text.contains(expected) && text.contains(", to remove cp-3\n"), "{text}");
     }
 }
+
+#[test]
+fn a_silent_node_is_named_with_both_ways_out() {
+    let mut events = a_run();
+    let silent = vec![Silent { node: node("cp-1"), why: "no route to host".to_owned() }];
+    let outcome = Outcome::Failed { left: vec![step("cp-1", "packages")] };
+    let account = fold(&events).0.account_until(13_000);
+    for event in
+        [RunEvent::Planned { left: vec![], silent }, RunEvent::Finished { outcome, account }]
+    {
+        events.push(Stamped { seq: 12, at_ms: 13_000, event });
+    }
+    let (_, text) = fold(&events);
+    let wanted = "  cp-1 does not answer: start its agent or, if that machine is gone for ever, take it \
+                  out of the specification and run `quorate node remove cp-1`\n";
+    assert!(text.contains(wanted), "{text}");
+}
