@@ -92,10 +92,12 @@ mod tests {
     use std::time::SystemTime;
 
     use clap::Parser as _;
+    use quorate_proto::trust::{KeyDigest, TokenId, VerifyKey};
 
     use super::*;
     use crate::cli::Cli;
     use crate::site::Site;
+    use crate::store::{StoredCertificate, TokenRecord, TokenState};
 
     const SPEC: &str = "\
 apiVersion: quorate.dev/v1alpha1
@@ -127,6 +129,25 @@ spec:
         assert!(error.text().contains("take cp-1 out of it first"), "{}", error.text());
     }
 
+    /// A node that told this address when it came in.
+    fn enrol(store: &mut Store, node: &str, address: &str) {
+        let token = TokenRecord {
+            id: TokenId([7; 10]),
+            node: node.try_into().unwrap(),
+            verify_key: VerifyKey([9; 32]),
+            issued_at: 0,
+            not_after: i64::MAX,
+            state: TokenState::Issued,
+        };
+        let key = KeyDigest([1; 32]);
+        let certificate = StoredCertificate { der: Vec::new(), issued_at: 0, not_after: i64::MAX };
+        let addresses = vec![address.parse().unwrap()];
+        let facts = serde_json::to_string(&Machine { addresses, ..Machine::default() }).unwrap();
+        store.add_token(&token).unwrap();
+        store.claim(&token.id, &key, SystemTime::now()).unwrap();
+        assert!(store.sign(&token, &key, &certificate, &facts).unwrap());
+    }
+
     #[derive(Debug, clap::Parser)]
     struct Line {
         #[command(flatten)]
@@ -137,13 +158,15 @@ spec:
     fn a_given_address_outranks_those_of_the_enrolment() {
         let folder = tempfile::tempdir().unwrap();
         site(folder.path());
-        let store = Store::open(&folder.path().join("state")).unwrap();
+        let mut store = Store::open(&folder.path().join("state")).unwrap();
+        enrol(&mut store, "cp-3", "10.0.0.13");
         let addresses = |words: &[&str]| {
             let line = Line::try_parse_from(words).unwrap();
-            line.args.removal(&store).unwrap().addresses
+            let addresses = line.args.removal(&store).unwrap().addresses;
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        assert_eq!(addresses(&["remove", "cp-3"]), Vec::<IpAddr>::new(), "it never enrolled");
-        let given: IpAddr = "10.0.0.13".parse().unwrap();
-        assert_eq!(addresses(&["remove", "cp-3", "--address", "10.0.0.13"]), [given]);
+        assert_eq!(addresses(&["remove", "cp-9"]), [""; 0], "it never enrolled");
+        assert_eq!(addresses(&["remove", "cp-3"]), ["10.0.0.13"]);
+        assert_eq!(addresses(&["remove", "cp-3", "--address", "10.0.0.14"]), ["10.0.0.14"]);
     }
 }
