@@ -29,7 +29,7 @@ pub async fn of(host: &dyn Host, activity: Option<ActivityKind>, error: &HostErr
     Failure { causes, output, journal, advice, transient }
 }
 
-const SEE_TO_IT: &str = "see to that, then run `quorate apply` again, which goes on from here";
+const SEE_TO_IT: &str = "see to that, then run the same command again, which goes on from here";
 
 /// The failure of a goal whose code panicked.
 pub fn of_panic(payload: &(dyn std::any::Any + Send)) -> Failure {

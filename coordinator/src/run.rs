@@ -34,6 +34,9 @@ pub enum RunEvent {
         cluster: String,
         /// In the order of the specification.
         nodes: Vec<NodeName>,
+        /// The node that the run takes out of the cluster; `None` for a bring-up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        removes: Option<NodeName>,
         /// Milliseconds since 1970, by the coordinator's clock.
         started_ms: u64,
     },
@@ -84,7 +87,7 @@ pub struct Silent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The cluster is as specified.
+    /// The cluster is as specified, or nothing of a removed node is left.
     Holds,
     /// Steps failed, or nothing more can be done while some are left.
     Failed { left: Vec<StepId> },

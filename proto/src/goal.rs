@@ -2,6 +2,7 @@
 
 mod host;
 mod kubeadm;
+mod removal;
 mod serving;
 
 pub use host::{
@@ -9,6 +10,7 @@ pub use host::{
     Service, Sysctls,
 };
 pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer, REGISTRY};
+pub use removal::{MemberRemoval, NodeRemoval};
 use serde::{Deserialize, Serialize};
 pub use serving::{Backend, HealthCheck, LoadBalancer, Manifest, Offer};
 
@@ -65,6 +67,12 @@ pub enum Goal {
     BackendsUp(LoadBalancer),
     /// The cluster's DNS answers for `kubernetes.default.svc`.
     ClusterDns(KubeNode),
+
+    // What somebody asked to take away, on a control plane that stays.
+    /// etcd has this member no more.
+    EtcdMemberRemoved(MemberRemoval),
+    /// The Node object is gone, and so are its pods in kube-system.
+    NodeRemoved(NodeRemoval),
 }
 
 impl Goal {
@@ -123,6 +131,10 @@ impl Goal {
             Self::EndpointReady(_) => Traits::of("endpoint-ready").awaited(),
             Self::BackendsUp(_) => Traits::of("backends-up").awaited(),
             Self::ClusterDns(_) => Traits::of("cluster-dns").awaited(),
+            Self::EtcdMemberRemoved(member) => {
+                Traits::of("etcd-member-removed").named(member.node.as_str())
+            }
+            Self::NodeRemoved(removal) => Traits::of("node-removed").named(removal.node.as_str()),
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 
-use quorate::plan::Plan;
+use quorate::plan::{Plan, Procedure, Removal};
 use quorate_proto::{NodeName, RunId, StepId, Term};
 
 use crate::sim::{End, Log, Random, Rules, SimCluster, apply, name, plan, sample};
@@ -43,6 +44,7 @@ impl Stage {
             ["specify", planes, workers] => {
                 self.world.specify(sample(number(planes), number(workers)));
             }
+            ["exchange", old, new] => self.exchange(old, new),
             ["silence", node] => self.world.silence(&name(node), true),
             ["hear", node] => self.world.silence(&name(node), false),
             ["break", step] => {
@@ -65,12 +67,35 @@ impl Stage {
             }
             ["usurp", "endpoint"] => self.world.usurped = true,
             ["estrange", node] => self.world.estrange(&name(node)),
+            ["remove", node] => return self.remove(node, None),
+            ["remove", node, "at", address] => return self.remove(node, Some(address)),
             ["plan"] => return self.plan(),
             ["apply"] => return self.apply(usize::MAX),
             ["apply", "crash", "after", events] => return self.apply(number(events).into()),
             _ => panic!("no such command: {command}"),
         }
         String::new()
+    }
+
+    /// A machine of another name and address takes a node's place in the specification.
+    fn exchange(&mut self, old: &str, new: &str) {
+        let mut spec = self.world.spec.clone();
+        let node = spec.nodes.iter_mut().find(|node| node.name == name(old));
+        let node = node.expect("a node of the specification");
+        (node.name, node.address) = (name(new), IpAddr::V4(Ipv4Addr::new(10, 77, 0, 99)));
+        self.world.specify(spec);
+    }
+
+    fn remove(&mut self, node: &str, address: Option<&str>) -> String {
+        let addresses = address.map(|address| address.parse().expect("an address"));
+        let removal =
+            Removal { node: name(node), addresses: addresses.into_iter().collect(), alive: false };
+        self.world.procedure = Procedure::Remove(removal);
+        let plan = self.plan();
+        let blocked = plan.starts_with("blocked: ");
+        let played = if blocked { plan } else { plan + &self.apply(usize::MAX) };
+        self.world.procedure = Procedure::BringUp;
+        played
     }
 
     fn plan(&mut self) -> String {

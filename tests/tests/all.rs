@@ -11,6 +11,7 @@ mod bad_days;
 mod enrol;
 mod house;
 mod plan;
+mod removal;
 mod scenarios;
 mod sim;
 mod timing;

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use quorate::driver::{draw_up, survey};
 use quorate::fleet::{Fleet, GrpcFleet};
+use quorate::plan::Procedure;
 use quorate::spec::{self, ClusterSpec};
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
@@ -95,7 +96,8 @@ impl Day {
         let fleet = GrpcFleet::new(&spec, &self.roots.site(), &credentials).unwrap();
         let fleet: Arc<dyn Fleet> = Arc::new(fleet);
         let seen = survey(&fleet, &spec, None).await;
-        let reasons = draw_up(&fleet, &spec, seen).await.err().unwrap_or_default();
+        let reasons =
+            draw_up(&fleet, &spec, &Procedure::BringUp, seen).await.err().unwrap_or_default();
         for host in &self.hosts {
             assert_eq!(host.history(), Vec::<String>::new(), "a node was changed: {reasons:?}");
         }

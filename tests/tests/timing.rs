@@ -25,6 +25,7 @@ fn took_ms(goal: &Goal) -> u64 {
         Goal::Network(_) | Goal::Addons(_) => 1_000,
         Goal::StaticPods(_) | Goal::ControlPlaneMarked(_) | Goal::AdminKubeconfig(_) => 200,
         Goal::JoinAccess(_) | Goal::JoinOffered(_) | Goal::JoinWithdrawn(_) => 400,
+        Goal::EtcdMemberRemoved(_) | Goal::NodeRemoved(_) => 500,
         Goal::NodeReady(_)
         | Goal::SystemPodsReady
         | Goal::EtcdHealthy(_)

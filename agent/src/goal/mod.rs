@@ -79,5 +79,7 @@ pub fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
         Goal::EndpointReady(node) => Box::new(cluster::EndpointReady(node)),
         Goal::BackendsUp(goal) => Box::new(backends_up::BackendsUp(goal)),
         Goal::ClusterDns(node) => Box::new(cluster::ClusterDns(node)),
+        Goal::EtcdMemberRemoved(member) => Box::new(cluster::EtcdMemberRemoved(member)),
+        Goal::NodeRemoved(removal) => Box::new(cluster::NodeRemoved(removal)),
     }
 }

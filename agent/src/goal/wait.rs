@@ -38,7 +38,7 @@ pub(super) async fn until(
             let seconds = patience.as_secs();
             return Err(HostError::NotYet(format!(
                 "waited {seconds} s in vain until {what} ({found}): see to that, then run \
-                 `quorate apply` again"
+                 the same command again"
             )));
         }
         host.pause(POLL).await;

@@ -146,6 +146,10 @@ impl Host for LinuxHost {
         etcd::members(peers).await
     }
 
+    async fn remove_etcd_member(&self, id: u64) -> Result<(), HostError> {
+        etcd::remove(id).await
+    }
+
     async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
         dns::resolve(name, server).await
     }

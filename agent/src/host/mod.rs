@@ -48,6 +48,8 @@ pub trait Host: Send + Sync {
     /// Asks etcd for its members: at this node's own member, or where there is none, at `peers`
     /// (client addresses such as `https://10.0.0.1:2379`).
     async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError>;
+    /// Removes a member of etcd, at this node's own member; no error where there is none of this id.
+    async fn remove_etcd_member(&self, id: u64) -> Result<(), HostError>;
     /// Resolves a name at one DNS server, over UDP, and says how many addresses it gave.
     async fn resolve(&self, name: &str, server: std::net::SocketAddr) -> Result<usize, HostError>;
     /// Sends one line to a Unix socket and reads the answer to its end, as HAProxy's stats need.
@@ -160,7 +162,7 @@ pub struct ApiRequest {
     pub at: ApiServer,
 }
 
-/// The methods that checks need.
+/// The methods that goals need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiMethod {
     Get,

@@ -155,8 +155,8 @@ const KNOWN: &[Known] = &[
     Known {
         fragments: &["too many learner members in cluster"],
         cause: "an earlier join left a learner in etcd",
-        advice: "find it with `etcdctl member list`; finish that node's join with `quorate apply`, \
-                 or remove the learner with `etcdctl member remove`",
+        advice: "finish that node's join with `quorate apply`; if its machine is gone, take it out \
+                 of the specification and run `quorate node remove NAME`",
     },
     Known {
         fragments: &["member already promoted"],
@@ -171,8 +171,8 @@ const KNOWN: &[Known] = &[
     Known {
         fragments: &["etcd cluster is not healthy"],
         cause: "a member of etcd is listed but does not answer",
-        advice: "bring it back, or remove it from a healthy node with `etcdctl member remove` if it \
-                 is gone for good",
+        advice: "bring it back; if its machine is gone, take it out of the specification and run \
+                 `quorate node remove NAME`",
     },
     Known {
         fragments: &["etcdserver: unhealthy cluster"],

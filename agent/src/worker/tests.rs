@@ -105,6 +105,9 @@ impl Host for TestHost {
     async fn etcd(&self, _peers: &[String]) -> Result<EtcdFacts, HostError> {
         Err(HostError::NotYet("no etcd here".to_owned()))
     }
+    async fn remove_etcd_member(&self, _id: u64) -> Result<(), HostError> {
+        Err(HostError::NotYet("no etcd here".to_owned()))
+    }
     async fn resolve(&self, _name: &str, _server: SocketAddr) -> Result<usize, HostError> {
         Ok(0)
     }

@@ -10,6 +10,7 @@ use super::{CliError, ClusterArgs, Exit, OpenCluster};
 use crate::driver::{
     DriveError, LockError, LockHolder, Request, RunLock, apply, draw_up, now_ms, survey,
 };
+use crate::plan::Procedure;
 use crate::run::Outcome;
 use crate::spec::Loaded;
 use crate::ui::{self, Output, plan_text};
@@ -30,22 +31,34 @@ impl ApplyArgs {
         let began = Instant::now();
         let cluster = self.cluster.open()?;
         cluster.warn();
-        let OpenCluster { loaded, mut store, fleet } = cluster;
-        let run = RunId(Uuid::now_v7().to_string());
-        let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
-        let _lock = RunLock::take(&self.cluster.state, &holder).map_err(|error| locked(&error))?;
-        let Loaded { spec, sha256, .. } = loaded;
-        let seen = survey(&fleet, &spec, None).await;
-        let first = draw_up(&fleet, &spec, seen).await.map_err(|reasons| blocked(&reasons))?;
-        if self.cluster.output != Output::Json && !first.plan.is_complete() {
-            ui::print(&plan_text::brief(&spec, &first.plan));
-        }
-        let spec_sha256 = sha256.to_string();
-        let request = Request { fleet, spec, spec_sha256, run, began, interrupts: interrupts() };
-        let outcome =
-            apply(&request, first, &mut store, self.cluster.output.view(self.timings)).await;
-        outcome.map(|outcome| exit(&outcome)).map_err(|error| failed(&error))
+        carry_out(&self.cluster, cluster, Procedure::BringUp, began, self.timings).await
     }
+}
+
+/// One run of a procedure, alone in its state folder.
+pub(super) async fn carry_out(
+    args: &ClusterArgs,
+    cluster: OpenCluster,
+    procedure: Procedure,
+    began: Instant,
+    timings: bool,
+) -> Result<Exit, CliError> {
+    let OpenCluster { loaded, mut store, fleet } = cluster;
+    let run = RunId(Uuid::now_v7().to_string());
+    let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
+    let _lock = RunLock::take(&args.state, &holder).map_err(|error| locked(&error))?;
+    let Loaded { spec, sha256, .. } = loaded;
+    let seen = survey(&fleet, &spec, None).await;
+    let first = draw_up(&fleet, &spec, &procedure, seen).await;
+    let first = first.map_err(|reasons| blocked(&reasons))?;
+    if args.output != Output::Json && !first.plan.is_complete() {
+        ui::print(&plan_text::brief(&spec, &first.plan));
+    }
+    let spec_sha256 = sha256.to_string();
+    let interrupts = interrupts();
+    let request = Request { fleet, spec, procedure, spec_sha256, run, began, interrupts };
+    let outcome = apply(&request, first, &mut store, args.output.view(timings)).await;
+    outcome.map(|outcome| exit(&outcome)).map_err(|error| failed(&error))
 }
 
 fn exit(outcome: &Outcome) -> Exit {
@@ -88,7 +101,7 @@ fn locked(error: &LockError) -> CliError {
 fn failed(error: &DriveError) -> CliError {
     CliError::new(Exit::Failed, error).hint(
         "no further order was sent, what ran at the nodes goes on there; \
-         then run `quorate apply` again",
+         then run the same command again",
     )
 }
 
@@ -134,7 +147,7 @@ spec:
         let error = applied(folder.path(), SPEC).await;
         assert_eq!(error.exit, Exit::Blocked);
         let text = error.text();
-        let told = "error: another `quorate apply` runs from this state folder\n  \
+        let told = "error: another run from this state folder is under way\n  \
                     because run run-1, process 4711, began 0";
         assert!(text.starts_with(told), "{text}");
         assert!(

@@ -6,6 +6,7 @@ pub mod init;
 mod kubeconfig;
 pub mod node;
 mod plan;
+mod remove;
 pub mod serve;
 mod site;
 pub mod spec;
@@ -58,7 +59,7 @@ impl Cli {
             Command::Kubeconfig(args) => args.run().await,
             Command::Spec(args) => Ok(spec(args)),
             Command::Init(args) => site::init(args),
-            Command::Node(args) => site::node(args),
+            Command::Node(args) => site::node(args).await,
             Command::Serve(args) => site::serve(args).await,
         }
     }

@@ -1,13 +1,14 @@
-//! `quorate node`: lets nodes in.
+//! `quorate node`: lets nodes in. How one goes is in `remove`.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use quorate_proto::{ENROL_PORT, NameError, NodeName, Secret};
 
+pub use super::remove::RemoveArgs;
 use crate::site::{Site, SiteError};
 
-/// Lets nodes in
+/// Lets nodes in, and takes them out
 #[derive(Debug, clap::Args)]
 pub struct NodeArgs {
     #[command(subcommand)]
@@ -18,6 +19,7 @@ pub struct NodeArgs {
 #[derive(Debug, clap::Subcommand)]
 pub enum NodeCommand {
     Token(TokenArgs),
+    Remove(RemoveArgs),
 }
 
 /// Makes a token with which one node can enrol once, and prints it on standard output

@@ -2,6 +2,7 @@
 
 use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{draw_up, survey};
+use crate::plan::Procedure;
 use crate::ui::{self, Output, plan_text};
 
 /// Shows what `apply` would do on each node, and why
@@ -18,8 +19,9 @@ impl PlanArgs {
         cluster.warn();
         let spec = &cluster.loaded.spec;
         let seen = survey(&cluster.fleet, spec, None).await;
-        let drawn =
-            draw_up(&cluster.fleet, spec, seen).await.map_err(|reasons| blocked(&reasons))?;
+        let drawn = draw_up(&cluster.fleet, spec, &Procedure::BringUp, seen)
+            .await
+            .map_err(|reasons| blocked(&reasons))?;
         let defaults = &cluster.loaded.defaults;
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::plan(&drawn.plan, defaults));

@@ -16,8 +16,11 @@ pub(super) fn init(args: &InitArgs) -> Result<Exit, CliError> {
     Ok(Exit::Holds)
 }
 
-pub(super) fn node(args: &NodeArgs) -> Result<Exit, CliError> {
-    let NodeCommand::Token(token) = &args.command;
+pub(super) async fn node(args: &NodeArgs) -> Result<Exit, CliError> {
+    let token = match &args.command {
+        NodeCommand::Token(token) => token,
+        NodeCommand::Remove(remove) => return remove.run().await,
+    };
     let outcome = token.run(SystemTime::now()).map_err(|failed| error(&failed))?;
     // Alone on standard output, so that it can be piped to the node.
     ui::print(&format!("{}\n", outcome.token.expose()));

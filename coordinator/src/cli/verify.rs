@@ -2,7 +2,7 @@
 
 use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{check, survey};
-use crate::plan::{Findings, Observed, Outline};
+use crate::plan::{Findings, Observed, Outline, Procedure};
 use crate::ui::{self, Output, drift_text};
 
 /// Checks everything that the specification asks for, and names each difference
@@ -19,17 +19,18 @@ impl VerifyArgs {
         let spec = &cluster.loaded.spec;
         let seen = survey(&cluster.fleet, spec, None).await;
         let silent = drift_text::silent(&seen.observed);
-        let (outline, findings, observed) = match check(&cluster.fleet, spec, seen).await {
-            Ok(checked) => checked,
-            // What stands against a plan is drift too: say it, with the nodes that are down.
-            Err(reasons) => {
-                ui::print(&silent);
-                let error = CliError::message(Exit::Failed, "the cluster is not as specified");
-                return Err(error
-                    .reasons(reasons)
-                    .hint("see to the above, then run `quorate verify` again"));
-            }
-        };
+        let (outline, findings, observed) =
+            match check(&cluster.fleet, spec, &Procedure::BringUp, seen).await {
+                Ok(checked) => checked,
+                // What stands against a plan is drift too: say it, with the nodes that are down.
+                Err(reasons) => {
+                    ui::print(&silent);
+                    let error = CliError::message(Exit::Failed, "the cluster is not as specified");
+                    return Err(error
+                        .reasons(reasons)
+                        .hint("see to the above, then run `quorate verify` again"));
+                }
+            };
         let holds = holds(&outline, &findings, &observed);
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::verdict(holds, &outline, &findings, &observed));

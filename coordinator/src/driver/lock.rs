@@ -26,7 +26,7 @@ pub struct LockHolder {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// `None`: the holder has not said yet who it is.
-    #[error("another `quorate apply` runs from this state folder")]
+    #[error("another run from this state folder is under way")]
     Held(Option<LockHolder>),
     #[error("locking {path}")]
     Io {

@@ -26,7 +26,7 @@ use self::order::Orders;
 use self::record::Record;
 use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
-use crate::plan::{Observed, Plan};
+use crate::plan::{Observed, Plan, Procedure};
 use crate::run::{Outcome, PlannedStep, RunEvent, Silent, words};
 use crate::spec::{ClusterSpec, Role};
 use crate::store::{Store, StoreError, StoredRun};
@@ -36,6 +36,7 @@ use crate::ui::View;
 pub struct Request {
     pub fleet: Arc<dyn Fleet>,
     pub spec: ClusterSpec,
+    pub procedure: Procedure,
     /// Digest of the specification's text, for the record.
     pub spec_sha256: String,
     pub run: RunId,
@@ -54,8 +55,8 @@ pub enum DriveError {
     Random(#[source] NoRandom),
 }
 
-/// Brings the cluster to what the specification says, as far as that can be done now, beginning
-/// with what was drawn up already.
+/// Carries the procedure out as far as that can be done now, beginning with what was drawn up
+/// already.
 pub async fn apply(
     request: &Request,
     first: Drawn,
@@ -78,6 +79,7 @@ pub async fn apply(
         term: term.number,
         cluster: request.spec.name.clone(),
         nodes: request.spec.nodes.iter().map(|node| node.name.clone()).collect(),
+        removes: request.procedure.removes().cloned(),
         started_ms,
     });
     let result = rounds(request, term, first, &mut record).await;
@@ -94,7 +96,7 @@ async fn rounds(
     first: Drawn,
     record: &mut Record<'_>,
 ) -> Result<Outcome, DriveError> {
-    let Request { fleet, spec, .. } = request;
+    let Request { fleet, spec, procedure, .. } = request;
     let control_planes = spec.with_role(Role::ControlPlane).map(|node| node.name.clone());
     let orders = Arc::new(Orders {
         fleet: Arc::clone(fleet),
@@ -115,7 +117,7 @@ async fn rounds(
                 if let Some((node, by)) = seen.superseded {
                     return Ok(Outcome::Superseded { node, by });
                 }
-                draw_up(fleet, spec, seen).await
+                draw_up(fleet, spec, procedure, seen).await
             }
         };
         let drawn = match drawn {

@@ -10,7 +10,7 @@ use quorate_proto::{Goal, NodeName, StepId, Term};
 use tokio::task::JoinSet;
 
 use crate::fleet::{Fleet, FleetError};
-use crate::plan::{ClockOffset, Findings, Observed, Outline, Plan, Sight, outline, pending};
+use crate::plan::{ClockOffset, Findings, Observed, Outline, Plan, Procedure, Sight, pending};
 use crate::spec::ClusterSpec;
 
 /// What one round of Describe gave.
@@ -83,14 +83,15 @@ pub struct Drawn {
     pub plan: Plan,
 }
 
-/// Checks every goal of the specification and works out what is left, or the reasons why that
-/// must not be begun.
+/// Checks every goal of the procedure and works out what is left, or the reasons why that must not
+/// be begun.
 pub async fn draw_up(
     fleet: &Arc<dyn Fleet>,
     spec: &ClusterSpec,
+    procedure: &Procedure,
     survey: Survey,
 ) -> Result<Drawn, Vec<String>> {
-    let (outline, findings, observed) = check(fleet, spec, survey).await?;
+    let (outline, findings, observed) = check(fleet, spec, procedure, survey).await?;
     let plan = pending(&outline, &findings, &observed).map_err(|blocked| blocked.reasons())?;
     Ok(Drawn { observed, outline, findings, plan })
 }
@@ -101,6 +102,7 @@ pub async fn draw_up(
 pub async fn check(
     fleet: &Arc<dyn Fleet>,
     spec: &ClusterSpec,
+    procedure: &Procedure,
     survey: Survey,
 ) -> Result<(Outline, Findings, Observed), Vec<String>> {
     if !survey.strangers.is_empty() {
@@ -114,7 +116,7 @@ pub async fn check(
         return Err(survey.strangers.iter().map(reason).collect());
     }
     let mut observed = survey.observed;
-    let outline = outline(spec, &observed).map_err(|blocked| blocked.reasons())?;
+    let outline = procedure.outline(spec, &observed).map_err(|blocked| blocked.reasons())?;
     let mut goals: BTreeMap<&NodeName, Vec<(StepId, Goal)>> = BTreeMap::new();
     for step in outline.steps.iter().filter(|step| observed.facts(&step.id.node).is_some()) {
         let of_node = goals.entry(&step.id.node).or_default();

@@ -1,6 +1,9 @@
 //! Why there can be no plan: each says the one thing that a person has to decide, and how to go on.
 
-use quorate_proto::{NodeName, Sha256, StepId};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use quorate_proto::{EtcdMember, NodeName, Sha256, StepId};
 
 use super::quorum::Refusal;
 
@@ -68,21 +71,47 @@ pub enum Blocked {
         or: &'static str,
     },
     #[error(
-        "etcd's member {member} ({id:x}) is none of the specification's control planes: add its \
-         node to the specification, or remove it with `etcdctl member remove {id:x}`"
+        "etcd's member {member} belongs to none of the specification's control planes: put its node back \
+         into the specification or, if it is to go, run {}", .member.removal()
     )]
-    UnknownMember { member: String, id: u64 },
+    UnknownMember { member: MemberAt },
     #[error(
-        "etcd's member {member} ({id:x}) is not healthy, so no control plane may join now: bring it \
-         back, or, if its machine is lost, remove it with `etcdctl member remove {id:x}`"
+        "etcd's member {member} is not healthy, so no control plane may join now: bring its node back or, \
+         if that machine is gone for ever, take it out of the specification and run {}", .member.removal()
     )]
-    UnhealthyVoter { member: String, id: u64 },
+    UnhealthyVoter { member: MemberAt },
     #[error(
-        "etcd's member {member} ({id:x}) has begun to join and its node does not answer, so no \
-         other control plane may join now: start its agent, or, if its machine is lost, remove \
-         the member with `etcdctl member remove {id:x}`"
+        "etcd's member {member} has begun to join and its node does not answer, so no other control plane \
+         may join now: start its agent or, if that machine is gone for ever, take it out of the \
+         specification and run {}", .member.removal()
     )]
-    UnfinishedMember { member: String, id: u64 },
+    UnfinishedMember { member: MemberAt },
+    #[error(
+        "the specification still names {node}, so that the next `quorate apply` would have it join \
+         again: take {node} out of it first"
+    )]
+    StillSpecified { node: NodeName },
+    #[error(
+        "etcd's member {:x} at {} has never started, so it tells no name: if it is {node}'s, run {}; \
+         if it is another node's, remove that one first",
+        .member.id, .member.peer_url, .member.removal()
+    )]
+    NamelessMember { member: MemberAt, node: NodeName },
+    #[error(
+        "etcd's member {member} is healthy, so its machine runs: put its node back into the specification \
+         to keep it; to remove it all the same, add --alive to {}", .member.removal()
+    )]
+    MemberAlive { member: MemberAt },
+    #[error(
+        "{node} does not answer and may be joining etcd at this moment, and two members must not \
+         change at once: start its agent, or take it out of the specification too"
+    )]
+    MayBeJoining { node: NodeName },
+    #[error(
+        "{node} is at {goal} at this moment, and two members must not change at once: `quorate \
+         status` shows when it is over"
+    )]
+    MembershipChanging { node: NodeName, goal: String },
     #[error(
         "etcd has no leader, so its membership cannot change: see `journalctl -u kubelet` on the \
          control planes, and start those that are down"
@@ -110,6 +139,57 @@ impl Blocked {
             return all.iter().map(|(node, why)| format!("{node}: {why}")).collect();
         }
         vec![self.to_string()]
+    }
+}
+
+/// A member of etcd as a person finds it again, in etcdctl or in a specification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberAt {
+    /// Its node, where that is known: a member tells its name when it starts for the first time.
+    pub node: Option<String>,
+    pub started: bool,
+    pub id: u64,
+    pub peer_url: String,
+}
+
+impl MemberAt {
+    /// Of this node, or of the one that the member names.
+    pub(super) fn new(member: &EtcdMember, node: Option<&NodeName>) -> Self {
+        let started = !member.name.is_empty();
+        Self {
+            node: node.map(ToString::to_string).or_else(|| started.then(|| member.name.clone())),
+            started,
+            id: member.id,
+            peer_url: member.peer_urls.first().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The command by which it goes.
+    fn removal(&self) -> String {
+        let node = self.node.as_deref().unwrap_or("NAME");
+        if self.started {
+            return format!("`quorate node remove {node}`");
+        }
+        let address = self.address().map(|address| address.to_string());
+        let address = address.unwrap_or_else(|| "ADDRESS".to_owned());
+        let command = format!("`quorate node remove {node} --address {address}`");
+        if self.node.is_some() { command } else { format!("{command} with the name of that node") }
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        let socket = self.peer_url.strip_prefix("https://")?.parse::<SocketAddr>().ok()?;
+        Some(socket.ip())
+    }
+}
+
+impl fmt::Display for MemberAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, url) = (self.id, &self.peer_url);
+        match (&self.node, self.started) {
+            (Some(node), true) => write!(f, "{node} ({id:x} at {url})"),
+            (Some(node), false) => write!(f, "{node} ({id:x} at {url}, never started)"),
+            (None, _) => write!(f, "{id:x} at {url}, which has never started,"),
+        }
     }
 }
 

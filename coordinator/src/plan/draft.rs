@@ -116,7 +116,9 @@ fn restarts(goal: &Goal) -> Option<&'static str> {
         | Goal::EtcdHealthy(_)
         | Goal::EndpointReady(_)
         | Goal::BackendsUp(_)
-        | Goal::ClusterDns(_) => None,
+        | Goal::ClusterDns(_)
+        | Goal::EtcdMemberRemoved(_)
+        | Goal::NodeRemoved(_) => None,
     }
 }
 
@@ -145,7 +147,9 @@ fn deadline_s(goal: &Goal) -> u64 {
         | Goal::JoinWithdrawn(_)
         | Goal::Network(_)
         | Goal::EndpointReady(_)
-        | Goal::BackendsUp(_) => 180,
+        | Goal::BackendsUp(_)
+        | Goal::EtcdMemberRemoved(_)
+        | Goal::NodeRemoved(_) => 180,
         Goal::Hosts(_) | Goal::SwapOff | Goal::KernelModules(_) | Goal::Sysctls(_) => 60,
     }
 }

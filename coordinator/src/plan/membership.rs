@@ -6,7 +6,7 @@ use quorate_proto::goal::{Entry, KubeNode, Peer};
 use quorate_proto::{EtcdFacts, EtcdMember, Goal, NodeName, StepId};
 
 use super::quorum::{Change, Count, is_unfinished, project};
-use super::{Blocked, Observed, Step};
+use super::{Blocked, MemberAt, Observed, Step, remove};
 
 /// What the gate found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, B
         let Goal::EtcdMember(node) = &step.goal else { return None };
         Some((&step.id, node))
     };
+    if let Some(gate) = remove::gate(left, observed)? {
+        return Ok(gate);
+    }
     let members: Vec<(&StepId, &KubeNode)> = left.iter().filter_map(member).collect();
     known_members_only(left, observed)?;
     let before = view(observed).map(Count::of).unwrap_or_default();
@@ -67,7 +70,7 @@ fn known_members_only(left: &[&Step], observed: &Observed) -> Result<(), Blocked
         planes.iter().any(|Peer { node, address }| is_of(member, node, *address))
     };
     match facts.members.iter().find(|member| !known(member)) {
-        Some(stranger) => Err(Blocked::UnknownMember { member: name(stranger), id: stranger.id }),
+        Some(stranger) => Err(Blocked::UnknownMember { member: MemberAt::new(stranger, None) }),
         None => Ok(()),
     }
 }
@@ -86,7 +89,7 @@ fn unfinished_first(
         let ours = members.iter().find(|(_, node)| is_of(member, &node.node, node.address));
         match ours {
             Some((id, _)) => first.push((*id).clone()),
-            None => return Err(refuse(member)),
+            None => return Err(refuse(member, members)),
         }
     }
     Ok(first)
@@ -99,16 +102,20 @@ pub(super) fn has_joined(node: &NodeName, observed: &Observed) -> bool {
     member.is_some_and(is_sound)
 }
 
-fn refuse(member: &EtcdMember) -> Blocked {
-    let (id, name) = (member.id, name(member));
-    if is_unfinished(member) {
-        Blocked::UnfinishedMember { member: name, id }
+/// A member whose node is silent: its own step is withheld.
+fn refuse(member: &EtcdMember, members: &[(&StepId, &KubeNode)]) -> Blocked {
+    let mut planes = members.iter().flat_map(|(_, node)| &node.cluster.control_planes);
+    let peer = planes.find(|peer| is_of(member, &peer.node, peer.address));
+    let unfinished = is_unfinished(member);
+    let member = MemberAt::new(member, peer.map(|peer| &peer.node));
+    if unfinished {
+        Blocked::UnfinishedMember { member }
     } else {
-        Blocked::UnhealthyVoter { member: name, id }
+        Blocked::UnhealthyVoter { member }
     }
 }
 
-fn view(observed: &Observed) -> Option<&EtcdFacts> {
+pub(super) fn view(observed: &Observed) -> Option<&EtcdFacts> {
     observed.etcd().map(|(_, facts)| facts)
 }
 
@@ -117,14 +124,6 @@ fn is_sound(member: &EtcdMember) -> bool {
 }
 
 /// By name, or by peer address as long as it has not started and told its name.
-fn is_of(member: &EtcdMember, node: &NodeName, address: IpAddr) -> bool {
+pub(super) fn is_of(member: &EtcdMember, node: &NodeName, address: IpAddr) -> bool {
     member.name == node.as_str() || member.peer_urls.contains(&EtcdMember::peer_url(address))
-}
-
-fn name(member: &EtcdMember) -> String {
-    if member.name.is_empty() {
-        member.peer_urls.first().cloned().unwrap_or_else(|| "without a name".to_owned())
-    } else {
-        member.name.clone()
-    }
 }

@@ -1,6 +1,7 @@
 //! Plans: which steps a specification asks for, and which of them are left. Pure: values in, values out.
 //!
-//! `bring_up` lists every step; `pending` keeps those that are left; `quorum` projects memberships.
+//! `bring_up` and `remove` list every step of their procedure; `pending` keeps those that are left;
+//! `quorum` projects memberships.
 
 mod blocked;
 mod bring_up;
@@ -11,17 +12,51 @@ mod membership;
 mod pending;
 mod prepare;
 mod quorum;
+mod remove;
 mod standing;
 
 use std::collections::BTreeMap;
 
-pub use blocked::Blocked;
+pub use blocked::{Blocked, MemberAt};
 pub use bring_up::outline;
 pub use pending::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld, pending};
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeName, StepId};
 pub use quorum::{Change, Count, Projection, Refusal, project};
+pub use remove::Removal;
 use serde::{Deserialize, Serialize};
+
+use crate::spec::ClusterSpec;
+
+/// What a run is to bring about. Each procedure has its own list of steps; all else is the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Procedure {
+    /// The cluster becomes what the specification says.
+    BringUp,
+    /// A node that the specification does not name leaves the cluster.
+    Remove(Removal),
+}
+
+impl Procedure {
+    /// Lists every step that the procedure asks for.
+    ///
+    /// # Errors
+    /// Where the facts leave a decision to a person.
+    pub fn outline(&self, spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Blocked> {
+        match self {
+            Self::BringUp => outline(spec, observed),
+            Self::Remove(removal) => remove::outline(removal, spec, observed),
+        }
+    }
+
+    /// The node that it removes.
+    pub fn removes(&self) -> Option<&NodeName> {
+        match self {
+            Self::BringUp => None,
+            Self::Remove(removal) => Some(&removal.node),
+        }
+    }
+}
 
 /// A node, what must hold there, and what has to hold before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +86,15 @@ impl Step {
     /// Whether a token of the run is in the cluster after it: kubeadm makes one with the access.
     pub fn offers(&self) -> bool {
         matches!(self.goal, Goal::JoinAccess(_) | Goal::JoinOffered(_))
+    }
+
+    /// The node that it takes out of the cluster, in part or altogether.
+    fn removes(&self) -> Option<&NodeName> {
+        if let Goal::EtcdMemberRemoved(removal) = &self.goal {
+            return Some(&removal.node);
+        }
+        let Goal::NodeRemoved(removal) = &self.goal else { return None };
+        Some(&removal.node)
     }
 
     /// Whether it clears away what the steps before it needed: it runs when they are over, also
@@ -93,7 +137,9 @@ fn kubeadm_node(goal: &Goal) -> Option<&KubeNode> {
         | Goal::EtcdHealthy(_)
         | Goal::EndpointReady(_)
         | Goal::BackendsUp(_)
-        | Goal::ClusterDns(_) => None,
+        | Goal::ClusterDns(_)
+        | Goal::EtcdMemberRemoved(_)
+        | Goal::NodeRemoved(_) => None,
     }
 }
 

@@ -97,6 +97,11 @@ pub enum Warning {
     WorkerJoinsHeld { nodes: Vec<NodeName> },
     #[error("{node} is still at {goal} for an earlier run; this run follows it")]
     UnderWay { node: NodeName, goal: String },
+    #[error(
+        "nothing is done on the machine of {node}: if it runs, or ever starts again, run `kubeadm \
+         reset` there, so that what it holds of the cluster is in nobody's way"
+    )]
+    MachineKept { node: NodeName },
 }
 
 /// Works out what is left.
@@ -285,7 +290,9 @@ fn warnings(
         node: node.clone(),
         goal: operation.goal.clone(),
     });
-    silent.chain(held).chain(busy).collect()
+    let removed = left.iter().find_map(|step| step.removes()).cloned();
+    let removed = removed.map(|node| Warning::MachineKept { node });
+    silent.chain(held).chain(busy).chain(removed).collect()
 }
 
 /// Leaves only edges between steps of the plan, and settles what depends on who is left.

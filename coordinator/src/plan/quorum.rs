@@ -51,6 +51,8 @@ pub enum Change {
     Add,
     /// A voter leaves.
     Remove { healthy: bool },
+    /// A member leaves that never became a voter: it began to join and will not finish.
+    RemoveUnfinished,
 }
 
 /// What a change would bring.
@@ -70,7 +72,9 @@ pub enum Refusal {
     Unfinished,
     #[error("a voter is not healthy; bring it back or remove it first")]
     Unhealthy,
-    #[error("it would leave {healthy} healthy voters where {quorum} must agree")]
+    #[error(
+        "it would leave {healthy} healthy voters where {quorum} must agree; bring a voter back first"
+    )]
     LosesQuorum { healthy: usize, quorum: usize },
     #[error("it would remove the last member, and the cluster with it")]
     LastMember,
@@ -90,12 +94,16 @@ pub fn project(before: Count, change: Change) -> Projection {
             unhealthy: before.unhealthy.saturating_sub(usize::from(!healthy)),
             ..before
         },
+        Change::RemoveUnfinished => {
+            Count { unfinished: before.unfinished.saturating_sub(1), ..before }
+        }
     };
     Projection { before, after, refused: refusal(before, after, change) }
 }
 
 fn refusal(before: Count, after: Count, change: Change) -> Option<Refusal> {
-    if before.unfinished > 0 {
+    // To remove an unfinished member is the way out, where its join cannot be finished.
+    if before.unfinished > 0 && change != Change::RemoveUnfinished {
         return Some(Refusal::Unfinished);
     }
     if change == Change::Add && before.unhealthy > 0 {
@@ -104,8 +112,13 @@ fn refusal(before: Count, after: Count, change: Change) -> Option<Refusal> {
     if after.voters == 0 {
         return Some(Refusal::LastMember);
     }
-    let healthy = after.voters.saturating_sub(after.unhealthy);
-    (!after.writes()).then(|| Refusal::LosesQuorum { healthy, quorum: after.quorum() })
+    if !after.writes() {
+        let healthy = after.voters.saturating_sub(after.unhealthy);
+        return Some(Refusal::LosesQuorum { healthy, quorum: after.quorum() });
+    }
+    // Whoever gives a healthy voter away has lost one too many if another is lost already.
+    let gives_away = change == Change::Remove { healthy: true };
+    (gives_away && before.unhealthy > 0).then_some(Refusal::Unhealthy)
 }
 
 #[cfg(test)]
@@ -179,10 +192,14 @@ mod tests {
             (Change::Add, Some(grown)),
             (Change::Remove { healthy: true }, without(true)),
             (Change::Remove { healthy: false }, without(false)),
+            (Change::RemoveUnfinished, (before.unfinished > 0).then(|| members.clone())),
         ];
         for (change, after) in cases {
             let Some(after) = after else { continue };
-            let clean = before.unfinished == 0 && (change != Change::Add || before.unhealthy == 0);
+            let discards = change == Change::RemoveUnfinished;
+            let bears_the_ill = discards || change == Change::Remove { healthy: false };
+            let clean =
+                (before.unfinished == 0 || discards) && (before.unhealthy == 0 || bears_the_ill);
             let allowed = clean && some_majority_is_healthy(&after);
             let projection = project(before, change);
             assert_eq!(projection.refused.is_none(), allowed, "{before:?} {change:?}");

@@ -14,6 +14,8 @@ use crate::plan::Lane;
 pub struct RunState {
     pub run: RunId,
     pub cluster: String,
+    /// The node that the run takes out of the cluster.
+    pub removes: Option<NodeName>,
     /// In the order of the specification.
     pub nodes: Vec<(NodeName, NodeState)>,
     /// Of the newest plan, those that have not ended yet.
@@ -81,11 +83,12 @@ impl RunState {
         self.account.count(stretch, &self.working);
         self.at_ms = stamped.at_ms;
         match &stamped.event {
-            RunEvent::Began { run, term: _, cluster, nodes, started_ms: _ } => {
+            RunEvent::Began { run, term: _, cluster, nodes, removes, started_ms: _ } => {
                 let fresh = nodes.iter().map(|node| (node.clone(), NodeState::default()));
                 *self = Self {
                     run: run.clone(),
                     cluster: cluster.clone(),
+                    removes: removes.clone(),
                     nodes: fresh.collect(),
                     at_ms: stamped.at_ms,
                     // Looking at the nodes before the first plan is time of the run too.

@@ -79,5 +79,13 @@ fn words(goal: &Goal) -> (String, String) {
             fixed("waiting for HAProxy's backends", "all of HAProxy's backends are up")
         }
         Goal::ClusterDns(_) => fixed("waiting for the cluster's DNS", "the cluster's DNS answers"),
+        Goal::EtcdMemberRemoved(member) => {
+            let label = format!("{} ({:x}, {})", member.node, member.id, member.peer_url);
+            (format!("removing the etcd member {label}"), format!("etcd goes on without {label}"))
+        }
+        Goal::NodeRemoved(removal) => (
+            format!("deleting node {} and its system pods", removal.node),
+            format!("node {} and its system pods are gone", removal.node),
+        ),
     }
 }

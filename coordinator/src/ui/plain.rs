@@ -32,9 +32,11 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
     };
     let on = |node: &NodeName, text: &str| at(node.as_str(), text);
     match &stamped.event {
-        RunEvent::Began { run, term, cluster, nodes, started_ms: _ } => {
+        RunEvent::Began { run, term, cluster, nodes, removes, started_ms: _ } => {
             let nodes = plural(nodes.len(), "node");
-            at("", &format!("run {run} on cluster {cluster}, {nodes} (term {term})"))
+            let removes = removes.as_ref().map(|node| format!(", to remove {node}"));
+            let removes = removes.unwrap_or_default();
+            at("", &format!("run {run} on cluster {cluster}, {nodes} (term {term}){removes}"))
         }
         RunEvent::Planned { left, silent } => {
             let round = if state.rounds > 1 { "looked at all nodes again: " } else { "" };

@@ -1,7 +1,7 @@
 //! `quorate plan` as text: for each node what will change and why, what it interrupts, what is held
 //! back, and what etcd can bear before and after.
 
-use quorate_proto::{Drift, Finding};
+use quorate_proto::{Drift, Finding, NodeName};
 
 use super::{line, plural};
 use crate::plan::{Count, Left, Plan, Tolerance};
@@ -15,7 +15,19 @@ pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
         let hold = plural(holding, "step");
         return format!("nothing to do: cluster {} is as specified ({hold} hold)\n", spec.name);
     }
-    let left = plural(plan.steps.len(), "step");
+    whole(spec, plan) + "\nnext: `quorate apply` does this\n"
+}
+
+/// What takes a node out.
+pub fn removal(spec: &ClusterSpec, node: &NodeName, plan: &Plan) -> String {
+    if plan.is_complete() {
+        return format!("nothing to do: nothing of {node} is left in cluster {}\n", spec.name);
+    }
+    whole(spec, plan) + "\nnext: the same command without --dry-run does this\n"
+}
+
+fn whole(spec: &ClusterSpec, plan: &Plan) -> String {
+    let (left, holding) = (plural(plan.steps.len(), "step"), plan.holding.len());
     let mut text = format!("cluster {}: {left} to do, {holding} hold already\n", spec.name);
     for node in &spec.nodes {
         let steps: Vec<&Left> =
@@ -29,7 +41,7 @@ pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
     if let Some(tolerance) = &plan.tolerance {
         text += &etcd(tolerance);
     }
-    text + "\nnext: `quorate apply` does this\n"
+    text
 }
 
 /// The same in a few lines, before it is carried out.
@@ -97,7 +109,11 @@ fn held_back(plan: &Plan) -> String {
         let steps = plural(plan.withheld.len(), "step");
         line(
             &mut text,
-            format_args!("  {steps} cannot be done before {} answers again", silent.join(", ")),
+            format_args!(
+                "  {steps} cannot be done before {} answers again; if a machine is gone for ever, take \
+                 it out of the specification and run `quorate node remove NAME`",
+                silent.join(", ")
+            ),
         );
     }
     if text.is_empty() { text } else { format!("\nheld back or to be known:\n{text}") }

@@ -1,6 +1,6 @@
 //! The last words of a run: what failed and why, what is left, where the time went, what to do next.
 
-use quorate_proto::{Finding, StepId};
+use quorate_proto::{Finding, NodeName, StepId};
 
 use super::{duration, line, plural, seconds};
 use crate::run::{Account, Ended, Failed, Outcome, RunState};
@@ -14,7 +14,11 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
     let mut text = String::from("\n");
     let took = duration(account.total_ms);
     let cluster = &state.cluster;
+    let command = command(state);
     match outcome {
+        Outcome::Holds if let Some(node) = &state.removes => {
+            text += &removed(state, node, &took);
+        }
         Outcome::Holds if state.done == 0 && state.rounds <= 1 => {
             line(
                 &mut text,
@@ -39,7 +43,7 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
         Outcome::Blocked { reasons } => {
             line(&mut text, format_args!("cluster {cluster}: what is left must not be begun now"));
             text += &reasons.iter().map(|reason| format!("  {reason}\n")).collect::<String>();
-            text += "next: see to the above, then run `quorate apply` again\n";
+            line(&mut text, format_args!("next: see to the above, then run {command} again"));
         }
         Outcome::Superseded { node, by } => {
             line(
@@ -56,7 +60,7 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
             for step in running {
                 line(&mut text, format_args!("  {} goes on at node {}", step.goal, step.node));
             }
-            text += "next: `quorate apply` goes on from here\n";
+            line(&mut text, format_args!("next: {command} goes on from here"));
         }
     }
     text + &time(account)
@@ -79,7 +83,7 @@ pub fn failed(failed: &Failed) -> String {
     }
     let advice = failure.advice.unwrap_or_else(|| {
         let node = &failed.step.node;
-        format!("see `journalctl -u quorate-agent` on {node}, then run `quorate apply` again")
+        format!("see `journalctl -u quorate-agent` on {node}, then run the same command again")
     });
     text + &format!("    next: {advice}\n")
 }
@@ -124,8 +128,35 @@ pub fn timings(state: &RunState) -> String {
 
 fn again(state: &RunState) -> String {
     let failed = state.failed.iter().map(|failed| format!("  failed: {}\n", failed.step));
-    failed.collect::<String>()
-        + "next: see to what failed, then run `quorate apply` again: it goes on from here\n"
+    let silent = state.nodes.iter().filter(|(_, node)| node.silent.is_some());
+    let silent = silent.map(|(node, _)| {
+        format!(
+            "  {node} does not answer: start its agent or, if that machine is gone for ever, take it out \
+             of the specification and run `quorate node remove {node}`\n"
+        )
+    });
+    let command = command(state);
+    failed.chain(silent).collect::<String>()
+        + &format!("next: see to the above, then run {command} again: it goes on from here\n")
+}
+
+/// What a person types to have the run go on.
+fn command(state: &RunState) -> String {
+    let node = state.removes.as_ref().map(|node| format!("`quorate node remove {node}`"));
+    node.unwrap_or_else(|| "`quorate apply`".to_owned())
+}
+
+fn removed(state: &RunState, node: &NodeName, took: &str) -> String {
+    let cluster = &state.cluster;
+    if state.done == 0 {
+        return format!("nothing to do: nothing of {node} is left in cluster {cluster} ({took})\n");
+    }
+    let done = plural(state.done, "step");
+    format!(
+        "{node} is removed from cluster {cluster}: {done} done in {took}\n\
+         next: if its machine runs, or ever starts again, run `kubeadm reset` there; `quorate apply` \
+         brings its replacement in\n"
+    )
 }
 
 fn steps(steps: &[StepId], state: &str) -> String {

@@ -51,7 +51,17 @@ fn a_run() -> Vec<Stamped> {
     };
     let drift = Finding::Drifted(vec![Drift::new("kubeadm", "not installed", "1.35.4-1.1")]);
     let events = vec![
-        (0, RunEvent::Began { run, term: 3, cluster: "lab".to_owned(), nodes, started_ms: 1 }),
+        (
+            0,
+            RunEvent::Began {
+                run,
+                term: 3,
+                cluster: "lab".to_owned(),
+                nodes,
+                removes: None,
+                started_ms: 1,
+            },
+        ),
         (
             100,
             RunEvent::Planned {
@@ -207,4 +217,41 @@ fn durations_are_as_exact_as_people_need() {
     assert_eq!(texts, ["0.0 s", "9.9 s", "12 s", "1 min 1 s"]);
     assert_eq!(plural(1, "step"), "1 step");
     assert_eq!(plural(0, "step"), "0 steps");
+}
+
+#[test]
+fn a_removal_says_in_the_end_what_is_left_to_a_person() {
+    let mut events = a_run();
+    if let RunEvent::Began { removes, .. } = &mut events[0].event {
+        *removes = Some(node("cp-3"));
+    }
+    let account = fold(&events).0.account_until(13_000);
+    let left = vec![step("cp-1", "node-removed:cp-3")];
+    for (outcome, expected) in [
+        (Outcome::Holds, "cp-3 is removed from cluster lab: 2 steps done in 13 s\nnext: if its"),
+        (Outcome::Failed { left }, "run `quorate node remove cp-3` again: it goes on from here"),
+    ] {
+        let mut events = events.clone();
+        let event = RunEvent::Finished { outcome, account: account.clone() };
+        events.push(Stamped { seq: 12, at_ms: 13_000, event });
+        let (_, text) = fold(&events);
+        assert!(text.contains(expected) && text.contains(", to remove cp-3\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_silent_node_is_named_with_both_ways_out() {
+    let mut events = a_run();
+    let silent = vec![Silent { node: node("cp-1"), why: "no route to host".to_owned() }];
+    let outcome = Outcome::Failed { left: vec![step("cp-1", "packages")] };
+    let account = fold(&events).0.account_until(13_000);
+    for event in
+        [RunEvent::Planned { left: vec![], silent }, RunEvent::Finished { outcome, account }]
+    {
+        events.push(Stamped { seq: 12, at_ms: 13_000, event });
+    }
+    let (_, text) = fold(&events);
+    let wanted = "  cp-1 does not answer: start its agent or, if that machine is gone for ever, take it \
+                  out of the specification and run `quorate node remove cp-1`\n";
+    assert!(text.contains(wanted), "{text}");
 }

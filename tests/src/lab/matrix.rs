@@ -11,12 +11,13 @@ use super::table::{Row, Table};
 
 /// Nodes that stand for all: one founds, one joins as a control plane, one as a worker.
 const FOUNDER: &str = "cp-1";
+const SECOND_PLANE: &str = "cp-2";
 const JOINER: &str = "cp-3";
 const WORKER: &str = "worker-2";
 
-pub(super) const SECOND: Nodes<'_> = &["lb-1", FOUNDER, "cp-2"];
-pub(super) const THIRD: Nodes<'_> = &["lb-1", FOUNDER, "cp-2", JOINER];
-const ALL: Nodes<'_> = &["lb-1", FOUNDER, "cp-2", JOINER, "worker-1", WORKER];
+pub(super) const SECOND: Nodes<'_> = &["lb-1", FOUNDER, SECOND_PLANE];
+pub(super) const THIRD: Nodes<'_> = &["lb-1", FOUNDER, SECOND_PLANE, JOINER];
+const ALL: Nodes<'_> = &["lb-1", FOUNDER, SECOND_PLANE, JOINER, "worker-1", WORKER];
 
 const FOUNDING: [&str; 12] = [
     "init phase preflight",
@@ -32,9 +33,9 @@ const FOUNDING: [&str; 12] = [
     "init phase mark-control-plane",
     "init phase addon",
 ];
-const JOINING: [&str; 9] = [
+/// All but the download of certificates: whatever dies there, the same operation goes on with the next phase.
+const JOINING: [&str; 8] = [
     "join phase preflight",
-    "join phase control-plane-prepare download-certs",
     "join phase control-plane-prepare certs",
     "join phase control-plane-prepare kubeconfig",
     "join phase kubelet-start",

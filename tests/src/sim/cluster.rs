@@ -1,7 +1,9 @@
 //! The simulated nodes, and what is true of them. Agents and chance act on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
+use quorate::plan::Procedure;
 use quorate::spec::{ClusterSpec, Role};
 use quorate_proto::{
     CaFacts, EtcdFacts, EtcdMember, Facts, Goal, KubernetesFacts, Machine, NodeName, OperationId,
@@ -14,6 +16,8 @@ use super::agent::{Answer, Order};
 #[derive(Debug, Clone)]
 pub struct SimCluster {
     pub spec: ClusterSpec,
+    /// What the next run is to bring about.
+    pub procedure: Procedure,
     pub(super) prepared: bool,
     pub(super) nodes: BTreeMap<NodeName, SimNode>,
     pub(super) etcd: Vec<Member>,
@@ -37,6 +41,7 @@ pub struct SimCluster {
 #[derive(Debug, Clone, Default)]
 pub(super) struct SimNode {
     pub machine: Machine,
+    pub address: Option<IpAddr>,
     pub clock_offset_ms: i64,
     pub held: BTreeSet<String>,
     pub authority: Option<u64>,
@@ -85,6 +90,7 @@ impl SimCluster {
     pub fn new(spec: ClusterSpec, prepared: bool) -> Self {
         let mut world = Self {
             spec: ClusterSpec { nodes: Vec::new(), ..spec.clone() },
+            procedure: Procedure::BringUp,
             prepared,
             nodes: BTreeMap::new(),
             etcd: Vec::new(),
@@ -116,6 +122,7 @@ impl SimCluster {
             };
             self.nodes.entry(node.name.clone()).or_insert_with(|| SimNode {
                 machine,
+                address: Some(node.address),
                 held: prepared.into_iter().collect(),
                 ..SimNode::default()
             });
@@ -226,8 +233,7 @@ impl SimCluster {
     }
 
     fn peer_url(&self, node: &NodeName) -> String {
-        let spec = self.spec.nodes.iter().find(|spec| spec.name == *node);
-        spec.map(|spec| EtcdMember::peer_url(spec.address)).unwrap_or_default()
+        self.node(node).address.map(EtcdMember::peer_url).unwrap_or_default()
     }
 
     pub(super) fn names(&self, role: Role) -> impl Iterator<Item = &NodeName> {

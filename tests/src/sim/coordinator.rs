@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 
 use quorate::engine::{Dispatch, Engine, Input, Outcome};
-use quorate::plan::{
-    Blocked, ClockOffset, Findings, Holder, Observed, Plan, Sight, outline, pending,
-};
+use quorate::plan::{Blocked, ClockOffset, Findings, Holder, Observed, Plan, Sight, pending};
 use quorate_proto::{Finding, Goal, NodeName, OperationId, StepId, Term};
 
 use super::agent::{Order, Told};
@@ -125,7 +123,7 @@ pub fn plan(
         let silent = |node: &NodeName| observed.silence(node).is_some();
         spec.nodes.retain(|node| !silent(&node.name));
     }
-    let outline = outline(&spec, &observed)?;
+    let outline = world.procedure.outline(&spec, &observed)?;
     let mut findings = Findings::new();
     for node in world.spec.nodes.clone() {
         if random.percent(20) {

@@ -15,6 +15,13 @@ impl SimCluster {
         if needs_api(goal) && !self.api_answers() {
             return Finding::Unknown { why: "the API does not answer".to_owned() };
         }
+        if let Goal::NodeRemoved(removal) = goal
+            && !removal.alive
+            && self.is_ready(&removal.node)
+            && !self.is_silent(&removal.node)
+        {
+            return Finding::Refused { why: format!("node {} is Ready", removal.node) };
+        }
         if self.is_true(node, goal) {
             return Finding::Satisfied;
         }
@@ -48,6 +55,10 @@ impl SimCluster {
             Goal::BackendsUp(_) => {
                 balanced() && self.names(Role::ControlPlane).all(|name| self.serves(name))
             }
+            Goal::EtcdMemberRemoved(removal) => {
+                self.etcd.iter().all(|member| member.node != removal.node)
+            }
+            Goal::NodeRemoved(removal) => !self.holds(&removal.node, "kubelet-certificate"),
             Goal::Certificates(_)
             | Goal::Kubeconfigs(_)
             | Goal::KubeletStarted(_)
@@ -116,6 +127,14 @@ impl SimCluster {
             }
             Goal::JoinOffered(_) => self.offered = self.api_answers(),
             Goal::JoinWithdrawn(_) => self.offered = false,
+            Goal::EtcdMemberRemoved(removal) => {
+                self.etcd.retain(|member| member.node != removal.node);
+            }
+            Goal::NodeRemoved(removal) => {
+                if let Some(node) = self.nodes.get_mut(&removal.node) {
+                    node.held.remove("kubelet-certificate");
+                }
+            }
             // Nothing but time brings these about.
             Goal::ApiServerReady(_)
             | Goal::NodeReady(_)
@@ -190,5 +209,6 @@ fn needs_api(goal: &Goal) -> bool {
             | Goal::SystemPodsReady
             | Goal::ClusterDns(_)
             | Goal::ControlPlaneMarked(_)
+            | Goal::NodeRemoved(_)
     )
 }

@@ -48,7 +48,11 @@ fn drifts(cluster: &Cluster, facts: &EtcdFacts) -> Vec<Drift> {
             (true, false, true) => continue,
         };
         let name = if member.name.is_empty() { "without a name" } else { &member.name };
-        let wanted = if found.starts_with("no ") { "removed by hand" } else { "a healthy voter" };
+        let wanted = if found.starts_with("no ") {
+            "removed, as by `quorate node remove`"
+        } else {
+            "a healthy voter"
+        };
         drifts.push(Drift::new(format!("etcd member {name}"), found, wanted));
     }
     drifts

@@ -1,6 +1,6 @@
 //! A cluster comes up goal by goal, on fake machines: what every goal promises, and the guards.
 
-use quorate_proto::goal::{Entry, KubeNode, Manifest, Offer};
+use quorate_proto::goal::{Entry, KubeNode, Manifest, MemberRemoval, NodeRemoval, Offer};
 use quorate_proto::{Event, Finding, Goal, JoinMaterial, Secret, Sha256};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use crate::kubeadm::{BOOTSTRAP_CONF, CA, ETCD_DATA, sample};
 use crate::progress::Progress;
 
 mod guards;
+mod removal;
 
 const FLANNEL: &str = "kind: DaemonSet\n\
                        metadata: {name: kube-flannel-ds, namespace: kube-flannel}\n";
@@ -21,6 +22,7 @@ const FLANNEL: &str = "kind: DaemonSet\n\
 pub(in crate::goal) fn in_turn() -> Vec<Goal> {
     let mut goals = founding();
     goals.push(Goal::EtcdHealthy(sample::node(Entry::Founder)));
+    goals.extend(removing());
     goals
 }
 
@@ -75,6 +77,19 @@ fn joining(entry: Entry) -> Vec<Goal> {
         Goal::ControlPlaneMarked(node()),
         Goal::AdminKubeconfig(node()),
     ]
+}
+
+/// What the founder does to take cp-3 out.
+fn removing() -> Vec<Goal> {
+    let member = MemberRemoval {
+        on: sample::node(Entry::Founder),
+        node: sample::name("cp-3"),
+        id: 3,
+        peer_url: "https://10.77.0.13:2380".to_owned(),
+        alive: false,
+    };
+    let node = NodeRemoval { node: sample::name("cp-3"), alive: false };
+    vec![Goal::EtcdMemberRemoved(member), Goal::NodeRemoved(node)]
 }
 
 fn machine() -> FakeHost {

@@ -161,10 +161,11 @@ fn next(facts: &EtcdFacts, own: Option<&Member>, has_pod: bool, has_data: bool) 
             // The member's data outranks the flags for a first start: it comes back as it was.
             (false, true) => Next::Join,
             (false, false) => Next::Refuse(format!(
-                "is the etcd member {} by the others' word, yet has lost its data: remove the \
-                 member on another control plane with `etcdctl member remove {:x}`, then run \
-                 `quorate apply` again",
-                own.name, own.id
+                "is the etcd member {name} ({:x}) by the others' word, yet has lost its data: take \
+                 it out of the specification, run `quorate node remove {name} --alive` and, on the \
+                 node, `kubeadm reset`; then put it back and run `quorate apply` again",
+                own.id,
+                name = own.name,
             )),
         };
     }

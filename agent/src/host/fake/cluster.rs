@@ -30,6 +30,8 @@ pub struct Shared {
     /// Objects by their path in the API.
     pub objects: BTreeMap<String, Value>,
     pub members: Vec<EtcdMember>,
+    /// Nodes whose machine is gone. Their Node objects and mirror pods stay as objects.
+    pub lost: BTreeSet<String>,
     /// Where API servers answer: `ADDRESS:PORT`, the endpoint among them.
     pub api_servers: BTreeSet<String>,
     /// Until then, by a machine's uptime, the API servers refuse every token.
@@ -93,13 +95,19 @@ pub(super) fn api(state: &mut State, request: &ApiRequest) -> Result<ApiAnswer, 
             Some(body) => answer(200, body),
             None => answer(404, Value::Null),
         }),
-        ApiMethod::Delete if cluster.shared().objects.contains_key(&request.path) => {
-            state.change(format!("deleting {}", request.path))?;
-            cluster.shared().objects.remove(&request.path);
-            Ok(answer(200, Value::Null))
-        }
-        ApiMethod::Delete => Ok(answer(404, Value::Null)),
+        ApiMethod::Delete => delete(state, &request.path),
     }
+}
+
+fn delete(state: &mut State, path: &str) -> Result<ApiAnswer, HostError> {
+    let path = path.split('?').next().unwrap_or_default();
+    let cluster = state.cluster.clone();
+    if !cluster.shared().objects.contains_key(path) {
+        return Ok(answer(404, Value::Null));
+    }
+    state.change(format!("deleting {path}"))?;
+    cluster.shared().objects.remove(path);
+    Ok(answer(200, Value::Null))
 }
 
 /// A learner serves no list, and a machine without the certificates cannot ask.
@@ -113,6 +121,15 @@ pub(super) fn etcd(state: &mut State, _peers: &[String]) -> Result<EtcdFacts, Ho
     let leader = members.iter().find(|member| member.healthy).map(|member| member.id);
     let Some(leader) = leader else { return Err(silent("etcd")) };
     Ok(EtcdFacts { cluster_id: 7, leader: Some(leader), members })
+}
+
+pub(super) fn remove_member(state: &mut State, id: u64) -> Result<(), HostError> {
+    let members = etcd(state, &[])?.members;
+    if members.iter().any(|member| member.id == id) {
+        state.change(format!("removing the etcd member {id:x}"))?;
+        state.cluster.shared().members.retain(|member| member.id != id);
+    }
+    Ok(())
 }
 
 pub(super) fn resolve(

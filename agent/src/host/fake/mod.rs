@@ -267,6 +267,10 @@ impl Host for FakeHost {
         cluster::etcd(&mut self.state(), peers)
     }
 
+    async fn remove_etcd_member(&self, id: u64) -> Result<(), HostError> {
+        cluster::remove_member(&mut self.state(), id)
+    }
+
     async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
         cluster::resolve(&mut self.state(), name, server)
     }

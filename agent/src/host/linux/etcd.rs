@@ -1,4 +1,5 @@
-//! etcd's membership, asked of etcd itself: who is a member, and who of them is well.
+//! etcd's membership, asked of etcd itself: who is a member, and who of them is well. A member can be
+//! removed; that one is added is kubeadm's part.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,12 @@ use futures_util::future::join_all;
 use hyper_util::rt::TokioIo;
 use quorate_proto::etcd::cluster_client::ClusterClient;
 use quorate_proto::etcd::maintenance_client::MaintenanceClient;
-use quorate_proto::etcd::{Member, MemberListRequest, StatusRequest, StatusResponse};
+use quorate_proto::etcd::{
+    Member, MemberListRequest, MemberRemoveRequest, StatusRequest, StatusResponse,
+};
 use quorate_proto::{EtcdFacts, EtcdMember};
 use rustls::ClientConfig;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::tls::{self, Authority};
@@ -18,6 +22,8 @@ use crate::kubeadm::PKI;
 
 /// A member that is well answers in milliseconds; one in an election may take a second.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// A change has to be agreed on and written by a quorum; etcd itself gives up after some 7 s.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(15);
 /// This node's own member.
 const OWN: &str = "https://127.0.0.1:2379";
 
@@ -39,6 +45,26 @@ pub(super) async fn members(peers: &[String]) -> Result<EtcdFacts, HostError> {
         }
     }
     Err(first)
+}
+
+/// Removes a member, by this node's own member; no error where there is no such member.
+pub(super) async fn remove(id: u64) -> Result<(), HostError> {
+    let config = Arc::new(credentials().await?);
+    let ask = async {
+        let channel = channel(&config, OWN).await?;
+        let request = MemberRemoveRequest { id };
+        match ClusterClient::new(channel).member_remove(request).await {
+            Ok(_) => Ok(()),
+            // It was removed before, perhaps by a call whose answer was lost.
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            Err(status) => Err(HostError::NotYet(format!(
+                "etcd did not remove the member {id:x}: {}",
+                status.message()
+            ))),
+        }
+    };
+    let late = |elapsed| tls::silent(&name(OWN), elapsed);
+    tokio::time::timeout(CHANGE_DEADLINE, ask).await.map_err(late)?
 }
 
 async fn credentials() -> Result<ClientConfig, HostError> {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use self::fake::{FakeFleet, Fault, node, order_of_another};
 use super::{Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
+use crate::plan::{Procedure, Removal};
 use crate::run::{Outcome, RunEvent, RunState, Stamped};
 use crate::spec::{self, ClusterSpec};
 use crate::store::Store;
@@ -77,12 +78,17 @@ spec:
     }
 
     async fn apply(&self) -> Outcome {
+        self.carry_out(Procedure::BringUp).await
+    }
+
+    async fn carry_out(&self, procedure: Procedure) -> Outcome {
         self.seen.lock().unwrap().clear();
         self.presses.send_replace(0);
         let mut store = Store::open(self.folder.path()).unwrap();
         let request = Request {
             fleet: Arc::new(self.fleet.clone()),
             spec: self.spec.clone(),
+            procedure: procedure.clone(),
             spec_sha256: String::new(),
             run: RunId(uuid::Uuid::now_v7().to_string()),
             began: Instant::now(),
@@ -90,7 +96,7 @@ spec:
         };
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
         let seen = survey(&fleet, &self.spec, None).await;
-        let first = match draw_up(&fleet, &self.spec, seen).await {
+        let first = match draw_up(&fleet, &self.spec, &procedure, seen).await {
             Ok(first) => first,
             Err(reasons) => return Outcome::Blocked { reasons },
         };
@@ -125,6 +131,23 @@ async fn bare_nodes_become_a_cluster_and_a_second_run_sends_no_order() {
     assert_eq!(site.apply().await, Outcome::Holds);
     assert_eq!(site.fleet.orders(), orders);
     assert_eq!(site.seen(|event| matches!(event, RunEvent::Dispatched { .. })), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_is_a_run_like_any_other_with_steps_of_its_own() {
+    let site = Site::new();
+    site.apply().await;
+    let orders = site.fleet.orders();
+    let removal = Removal { node: node("worker-9"), addresses: Vec::new(), alive: false };
+    let procedure = Procedure::Remove(removal);
+    for _ in 0..2 {
+        assert_eq!(site.carry_out(procedure.clone()).await, Outcome::Holds);
+        assert_eq!(site.fleet.orders(), orders + 1, "a second run finds nothing to do");
+    }
+    assert_eq!(site.fleet.applied("cp-1", "node-removed:worker-9"), 1);
+    let stored = site.stored();
+    let RunEvent::Began { removes, .. } = &stored[0].event else { panic!("{stored:?}") };
+    assert_eq!(removes.as_ref(), Some(&node("worker-9")));
 }
 
 #[tokio::test(start_paused = true)]

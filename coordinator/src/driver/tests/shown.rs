@@ -6,19 +6,22 @@ use super::fake::order_of_another;
 use super::{Fault, Site};
 use crate::driver::{Drawn, check, draw_up, survey};
 use crate::fleet::Fleet;
+use crate::plan::Procedure;
 use crate::ui::{drift_text, json, plan_text, status_text};
 use quorate_proto::Goal;
 
 impl Site {
     async fn drawn(&self) -> Drawn {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
-        draw_up(&fleet, &self.spec, survey(&fleet, &self.spec, None).await).await.unwrap()
+        let seen = survey(&fleet, &self.spec, None).await;
+        draw_up(&fleet, &self.spec, &Procedure::BringUp, seen).await.unwrap()
     }
 
     async fn verified(&self) -> String {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
         let seen = survey(&fleet, &self.spec, None).await;
-        let (outline, findings, observed) = check(&fleet, &self.spec, seen).await.unwrap();
+        let (outline, findings, observed) =
+            check(&fleet, &self.spec, &Procedure::BringUp, seen).await.unwrap();
         drift_text::text(&self.spec, &outline, &findings, &observed)
     }
 

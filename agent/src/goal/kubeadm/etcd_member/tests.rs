@@ -61,6 +61,6 @@ fn an_interrupted_join_is_taken_up_where_it_stopped() {
 #[test]
 fn data_that_does_not_fit_the_membership_is_never_started() {
     let told = cp2(&etcd(&[voter("cp-1"), voter("cp-2")]), false, false);
-    assert!(matches!(told, Next::Refuse(why) if why.contains("member remove 2")));
+    assert!(matches!(told, Next::Refuse(why) if why.contains("quorate node remove cp-2 --alive")));
     assert!(matches!(cp2(&etcd(&[voter("cp-1")]), false, true), Next::Refuse(_)));
 }

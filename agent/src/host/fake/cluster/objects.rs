@@ -7,6 +7,7 @@ use crate::host::fake::{State, complaint, printed};
 use crate::host::{HostError, Output};
 
 const NODES: &str = "/api/v1/nodes";
+const PODS: &str = "/api/v1/namespaces/kube-system/pods/";
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const COMPONENTS: [&str; 4] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
@@ -18,7 +19,12 @@ pub(super) fn get(shared: &Shared, path: &str) -> Option<Value> {
         return Some(with_status(shared, path, object.clone()));
     }
     let items: Vec<Value> = if path.ends_with("/pods") {
-        static_pods(shared)
+        let of_node = query.strip_prefix("fieldSelector=spec.nodeName%3D");
+        let on = |pod: &Value| {
+            pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default()
+                == of_node.unwrap_or_default()
+        };
+        pods(shared).into_iter().filter(|pod| of_node.is_none() || on(pod)).collect()
     } else if is_list(path) {
         let prefix = format!("{path}/");
         let below = shared.objects.iter().filter(|(key, _)| key.starts_with(&prefix));
@@ -64,6 +70,8 @@ fn with_status(shared: &Shared, path: &str, mut object: Value) -> Value {
     let networked =
         |key: &String| key.contains("/daemonsets/") && !key.ends_with("/daemonsets/kube-proxy");
     let ready = if shared.objects.keys().any(networked) { "True" } else { "False" };
+    let lost = path.rsplit('/').next().is_some_and(|node| shared.lost.contains(node));
+    let ready = if lost { "Unknown" } else { ready };
     let status = if path.starts_with(NODES) {
         json!({"conditions": [{"type": "Ready", "status": ready, "message": "cni plugin"}]})
     } else if path.contains("/daemonsets/") {
@@ -79,9 +87,19 @@ fn with_status(shared: &Shared, path: &str, mut object: Value) -> Value {
     object
 }
 
-fn static_pods(shared: &Shared) -> Vec<Value> {
+/// Mirror pods of the nodes that run, and pods that are objects.
+fn pods(shared: &Shared) -> Vec<Value> {
     let nodes = shared.objects.keys().filter_map(|path| path.strip_prefix("/api/v1/nodes/"));
-    let names = nodes.flat_map(|node| COMPONENTS.map(|component| format!("{component}-{node}")));
-    let status = json!({"conditions": [{"type": "Ready", "status": "True"}]});
-    names.map(|name| json!({"metadata": {"name": name}, "status": status})).collect()
+    let running = nodes.filter(|node| !shared.lost.contains(*node));
+    let mirrors = running.flat_map(|node| {
+        COMPONENTS.map(|component| {
+            json!({
+                "metadata": {"name": format!("{component}-{node}")},
+                "spec": {"nodeName": node},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            })
+        })
+    });
+    let objects = shared.objects.iter().filter(|(path, _)| path.starts_with(PODS));
+    mirrors.chain(objects.map(|(_, pod)| pod.clone())).collect()
 }

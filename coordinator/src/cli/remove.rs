@@ -1,0 +1,172 @@
+//! `quorate node remove`: takes a node out of the cluster that is gone for ever, or is to go.
+
+use std::net::IpAddr;
+
+use quorate_proto::{Machine, NodeName};
+use tokio::time::Instant;
+
+use super::apply::carry_out;
+use super::node::node_name;
+use super::plan::blocked;
+use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
+use crate::driver::{draw_up, survey};
+use crate::plan::{Blocked, Procedure, Removal};
+use crate::site::SiteError;
+use crate::store::{Store, StoreError};
+use crate::ui::{self, Output, plan_text};
+
+/// Takes a node out of the cluster: its member of etcd, its Node object and its system pods
+///
+/// For a machine that is gone for ever, or whose join was left half-way. Take the node out of the
+/// specification first. Nothing is done on its machine.
+#[derive(Debug, clap::Args)]
+pub struct RemoveArgs {
+    /// The node's name, which the specification must not have any more
+    #[arg(value_parser = node_name)]
+    name: NodeName,
+    /// Where the node was, for a member of etcd that has never started and so has no name
+    ///
+    /// Where it is not given, the addresses are taken that the node told when it enrolled.
+    #[arg(long)]
+    address: Option<IpAddr>,
+    /// Removes it although it runs; run `kubeadm reset` on its machine afterwards
+    #[arg(long)]
+    alive: bool,
+    /// Shows what would be done, and does nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl RemoveArgs {
+    /// Plans and carries out, as `apply` does, what takes the node out.
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        let began = Instant::now();
+        let cluster = self.cluster.open()?;
+        let node = self.name.clone();
+        if cluster.loaded.spec.nodes.iter().any(|named| named.name == node) {
+            return Err(blocked(&Blocked::StillSpecified { node }.reasons()));
+        }
+        let removal =
+            self.removal(&cluster.store).map_err(|error| site::error(&SiteError::Store(error)))?;
+        let procedure = Procedure::Remove(removal);
+        if self.dry_run {
+            return self.show(&cluster, &procedure).await;
+        }
+        carry_out(&self.cluster, cluster, procedure, began, false).await
+    }
+
+    async fn show(&self, cluster: &OpenCluster, procedure: &Procedure) -> Result<Exit, CliError> {
+        let OpenCluster { loaded, fleet, .. } = cluster;
+        let seen = survey(fleet, &loaded.spec, None).await;
+        let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
+        let drawn = drawn.map_err(|reasons| blocked(&reasons))?;
+        if self.cluster.output == Output::Json {
+            ui::print(&ui::json::plan(&drawn.plan, &[]));
+        } else {
+            ui::print(&plan_text::removal(&loaded.spec, &self.name, &drawn.plan));
+        }
+        Ok(Exit::Holds)
+    }
+
+    fn removal(&self, store: &Store) -> Result<Removal, StoreError> {
+        let addresses = match self.address {
+            Some(address) => vec![address],
+            None => enrolled_at(store, &self.name)?,
+        };
+        Ok(Removal { node: self.name.clone(), addresses, alive: self.alive })
+    }
+}
+
+/// The addresses that a node told when it enrolled; none where it never did.
+fn enrolled_at(store: &Store, node: &NodeName) -> Result<Vec<IpAddr>, StoreError> {
+    let facts = store.enrolment_facts(node)?;
+    let machine = facts.and_then(|facts| serde_json::from_str::<Machine>(&facts).ok());
+    Ok(machine.map(|machine| machine.addresses).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use clap::Parser as _;
+    use quorate_proto::trust::{KeyDigest, TokenId, VerifyKey};
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::site::Site;
+    use crate::store::{StoredCertificate, TokenRecord, TokenState};
+
+    const SPEC: &str = "\
+apiVersion: quorate.dev/v1alpha1
+kind: Cluster
+metadata: {name: lab}
+spec:
+  kubernetes: {version: v1.35.4}
+  endpoint: {host: 10.0.0.11}
+  network: {plugin: none}
+  nodes:
+  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
+";
+
+    fn site(folder: &Path) -> Vec<String> {
+        let (file, state) = (folder.join("cluster.yaml"), folder.join("state"));
+        std::fs::write(&file, SPEC).unwrap();
+        Site::create(&state, SystemTime::now()).unwrap();
+        let at = |path: &Path| path.to_str().unwrap().to_owned();
+        vec!["-f".to_owned(), at(&file), "--state".to_owned(), at(&state)]
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_still_specified_stays_before_anybody_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut words = ["quorate", "node", "remove", "cp-1"].map(str::to_owned).to_vec();
+        words.extend(site(folder.path()));
+        let error = Cli::try_parse_from(words).unwrap().run().await.unwrap_err();
+        assert_eq!(error.exit, Exit::Blocked);
+        assert!(error.text().contains("take cp-1 out of it first"), "{}", error.text());
+    }
+
+    /// A node that told this address when it came in.
+    fn enrol(store: &mut Store, node: &str, address: &str) {
+        let token = TokenRecord {
+            id: TokenId([7; 10]),
+            node: node.try_into().unwrap(),
+            verify_key: VerifyKey([9; 32]),
+            issued_at: 0,
+            not_after: i64::MAX,
+            state: TokenState::Issued,
+        };
+        let key = KeyDigest([1; 32]);
+        let certificate = StoredCertificate { der: Vec::new(), issued_at: 0, not_after: i64::MAX };
+        let addresses = vec![address.parse().unwrap()];
+        let facts = serde_json::to_string(&Machine { addresses, ..Machine::default() }).unwrap();
+        store.add_token(&token).unwrap();
+        store.claim(&token.id, &key, SystemTime::now()).unwrap();
+        assert!(store.sign(&token, &key, &certificate, &facts).unwrap());
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RemoveArgs,
+    }
+
+    #[test]
+    fn a_given_address_outranks_those_of_the_enrolment() {
+        let folder = tempfile::tempdir().unwrap();
+        site(folder.path());
+        let mut store = Store::open(&folder.path().join("state")).unwrap();
+        enrol(&mut store, "cp-3", "10.0.0.13");
+        let addresses = |words: &[&str]| {
+            let line = Line::try_parse_from(words).unwrap();
+            let addresses = line.args.removal(&store).unwrap().addresses;
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(addresses(&["remove", "cp-9"]), [""; 0], "it never enrolled");
+        assert_eq!(addresses(&["remove", "cp-3"]), ["10.0.0.13"]);
+        assert_eq!(addresses(&["remove", "cp-3", "--address", "10.0.0.14"]), ["10.0.0.14"]);
+    }
+}
