@@ -70,6 +70,7 @@ pub async fn apply(
         spec_sha256: request.spec_sha256.clone(),
         started_ms,
         ended_ms: None,
+        outcome: None,
     };
     store.begin_run(&stored).map_err(DriveError::Store)?;
     let mut record = Record::new(request.run.clone(), request.began, store, view);
@@ -80,6 +81,7 @@ pub async fn apply(
         nodes: request.spec.nodes.iter().map(|node| node.name.clone()).collect(),
         started_ms,
     });
+    record.flush().map_err(DriveError::Store)?;
     let result = rounds(request, term, first, &mut record).await;
     match &result {
         Ok(outcome) => record.finish(outcome, now_ms()).map_err(DriveError::Store)?,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use nodes::StoredCertificate;
-pub use runs::StoredRun;
+pub use runs::{Durability, StoredEvent, StoredRun};
 use rusqlite::{Connection, TransactionBehavior};
 pub use tokens::{Claimed, TokenRecord, TokenState};
 

@@ -17,7 +17,7 @@ use super::{Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
 use crate::run::{Outcome, RunEvent, RunState, Stamped};
 use crate::spec::{self, ClusterSpec};
-use crate::store::Store;
+use crate::store::{Store, StoredEvent};
 use crate::ui::View;
 
 const NODES: [&str; 4] = ["cp-1", "cp-2", "cp-3", "worker-1"];
@@ -108,7 +108,8 @@ spec:
 
     fn stored(&self) -> Vec<Stamped> {
         let store = Store::open(self.folder.path()).unwrap();
-        store.events(&store.newest_run().unwrap().unwrap().id).unwrap()
+        let events = store.events(&store.newest_run().unwrap().unwrap().id).unwrap();
+        events.iter().filter_map(StoredEvent::read).collect()
     }
 }
 
