@@ -86,9 +86,13 @@ fn locked(error: &LockError) -> CliError {
 }
 
 fn failed(error: &DriveError) -> CliError {
-    CliError::new(Exit::Failed, error).hint(
-        "no further order was sent, what ran at the nodes goes on there; \
-         then run `quorate apply` again",
+    let first = match error {
+        DriveError::Store(error) => error.advice(),
+        DriveError::Random(_) => "see that /dev/urandom can be read",
+    };
+    CliError::new(Exit::Failed, error).hint(first).hint(
+        "then run `quorate apply` again: no further order was sent, what runs at the nodes goes \
+         on there, and that run follows it",
     )
 }
 

@@ -6,6 +6,7 @@ pub mod init;
 mod kubeconfig;
 pub mod node;
 mod plan;
+mod runs;
 pub mod serve;
 mod site;
 pub mod spec;
@@ -40,6 +41,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Verify(verify::VerifyArgs),
     Status(status::StatusArgs),
+    Runs(runs::RunsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Spec(spec::SpecArgs),
     Init(init::InitArgs),
@@ -55,6 +57,7 @@ impl Cli {
             Command::Apply(args) => args.run().await,
             Command::Verify(args) => args.run().await,
             Command::Status(args) => args.run().await,
+            Command::Runs(args) => args.run(),
             Command::Kubeconfig(args) => args.run().await,
             Command::Spec(args) => Ok(spec(args)),
             Command::Init(args) => site::init(args),

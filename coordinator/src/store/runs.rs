@@ -199,6 +199,18 @@ fn natural(value: i64) -> u64 {
 }
 
 #[cfg(test)]
+pub(super) fn sample(term: u64) -> StoredRun {
+    StoredRun {
+        id: RunId(format!("run-{term}")),
+        term,
+        spec_sha256: "0".repeat(64),
+        started_ms: 1_700_000_000_000,
+        ended_ms: None,
+        outcome: None,
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use quorate_proto::{Event, StepId};
 
@@ -206,14 +218,7 @@ mod tests {
     use crate::run::RunEvent;
 
     fn run(id: &str, term: u64) -> StoredRun {
-        StoredRun {
-            id: RunId(id.to_owned()),
-            term,
-            spec_sha256: "0".repeat(64),
-            started_ms: 1_700_000_000_000,
-            ended_ms: None,
-            outcome: None,
-        }
+        StoredRun { id: RunId(id.to_owned()), ..sample(term) }
     }
 
     fn event(seq: u64) -> Stamped {
@@ -276,7 +281,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         for term in 1..=102 {
-            let one = run(&format!("run-{term}"), term);
+            let one = sample(term);
             store.begin_run(&one).unwrap();
             store.append_events(&one.id, &[event(1)], Durability::Process).unwrap();
         }

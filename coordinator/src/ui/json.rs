@@ -1,13 +1,14 @@
 //! JSON for programs: one object a line. Of a run, each event exactly as it is stored; of the other
 //! commands, one object with their result.
 
-use quorate_proto::{Facts, Finding, NodeName, StepId};
+use quorate_proto::{Facts, Finding, NodeName, RunId, StepId};
 use serde::Serialize;
 
 use super::View;
 use super::drift_text::differing;
 use crate::plan::{Findings, Observed, Outline, Plan, Sight};
-use crate::run::{RunState, Silent, Stamped};
+use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped};
+use crate::store::StoredEvent;
 
 /// Prints each event.
 pub(super) struct Json;
@@ -20,6 +21,46 @@ impl View for Json {
     fn tick(&mut self, _state: &RunState, _at_ms: u64) {}
 
     fn close(&mut self) {}
+}
+
+/// A stored event, to the letter as it was printed then.
+pub fn stored(event: &StoredEvent) -> String {
+    let StoredEvent { seq, at_ms, json } = event;
+    format!("{{\"seq\":{seq},\"at_ms\":{at_ms},\"event\":{json}}}\n")
+}
+
+/// The result of `runs`.
+pub fn runs(runs: &[PastRun], now_ms: u64) -> String {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        runs: Vec<One<'a>>,
+    }
+    #[derive(Serialize)]
+    struct One<'a> {
+        run: &'a RunId,
+        term: u64,
+        cluster: &'a str,
+        spec_sha256: &'a str,
+        started_ms: u64,
+        took_ms: u64,
+        done: usize,
+        failed: Vec<&'a StepId>,
+        fate: Fate,
+        outcome: Option<&'a Outcome>,
+    }
+    let runs = runs.iter().map(|run| One {
+        run: &run.stored.id,
+        term: run.stored.term,
+        cluster: &run.state.cluster,
+        spec_sha256: &run.stored.spec_sha256,
+        started_ms: run.stored.started_ms,
+        took_ms: run.took_ms(now_ms),
+        done: run.state.done,
+        failed: run.state.failed.iter().map(|failed| &failed.step).collect(),
+        fate: run.fate,
+        outcome: run.stored.outcome.as_ref(),
+    });
+    line(&Shown { runs: runs.collect() })
 }
 
 /// The result of `plan`.

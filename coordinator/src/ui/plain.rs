@@ -4,6 +4,7 @@ use quorate_proto::{ActivityKind, Event, NodeName, StepId};
 
 use super::{View, duration, plural, seconds, summary};
 use crate::run::{RunEvent, RunState, Stamped};
+use crate::store::StoredEvent;
 
 /// Prints lines as events come.
 pub(super) struct Plain {
@@ -13,15 +14,30 @@ pub(super) struct Plain {
 
 impl View for Plain {
     fn show(&mut self, state: &RunState, stamped: &Stamped) {
-        super::print(&lines(state, stamped));
-        if self.timings && state.outcome.is_some() {
-            super::print(&summary::timings(state));
-        }
+        super::print(&text(state, stamped, self.timings));
     }
 
     fn tick(&mut self, _state: &RunState, _at_ms: u64) {}
 
     fn close(&mut self) {}
+}
+
+/// All that is printed of one event.
+pub(super) fn text(state: &RunState, stamped: &Stamped, timings: bool) -> String {
+    let mut text = lines(state, stamped);
+    if timings && matches!(stamped.event, RunEvent::Finished { .. }) {
+        text += &summary::timings(state);
+    }
+    text
+}
+
+/// The line of a stored event that another version of quorate wrote and this one does not know.
+pub(super) fn unknown(state: &RunState, event: &StoredEvent) -> String {
+    let json: serde_json::Value = serde_json::from_str(&event.json).unwrap_or_default();
+    let kind = json.get("kind").and_then(|kind| kind.as_str()).unwrap_or("without a kind");
+    let (at, width) = (seconds(event.at_ms), width(state));
+    let known = "this version of quorate does not know what happened here";
+    format!("{at:>8}  {:<width$}  {known}: {kind}\n", "")
 }
 
 /// What one event says; empty where it tells a person nothing new.

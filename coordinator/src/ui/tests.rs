@@ -5,9 +5,10 @@ use quorate_proto::{
     Term,
 };
 
-use super::{duration, live, plain, plural};
+use super::{duration, json, live, plain, plural, runs_text, utc};
 use crate::plan::Lane;
 use crate::run::{Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
+use crate::store::StoredEvent;
 
 fn node(name: &str) -> NodeName {
     name.try_into().unwrap()
@@ -111,11 +112,28 @@ fn each_plain_line_tells_a_person_something() {
 #[test]
 fn a_stored_run_is_shown_as_it_was() {
     let shown = fold(&a_run());
-    let stored: Vec<String> =
-        a_run().iter().map(|event| serde_json::to_string(event).unwrap()).collect();
-    let read: Vec<Stamped> =
-        stored.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
-    assert_eq!(fold(&read), shown);
+    let stored: Vec<StoredEvent> = a_run().iter().map(stored).collect();
+    assert_eq!(runs_text::replay(&stored, false), shown.1);
+}
+
+#[test]
+fn an_event_of_another_version_is_said_to_be_one() {
+    let mut events: Vec<StoredEvent> = a_run().iter().take(1).map(stored).collect();
+    let json = "{\"kind\":\"drained\"}".to_owned();
+    events.push(StoredEvent { seq: 2, at_ms: 1_200, json });
+    let text = runs_text::replay(&events, false);
+    let line =
+        "   1.2 s         this version of quorate does not know what happened here: drained\n";
+    assert!(text.ends_with(line), "{text}");
+    assert_eq!(
+        json::stored(&events[1]),
+        "{\"seq\":2,\"at_ms\":1200,\"event\":{\"kind\":\"drained\"}}\n"
+    );
+}
+
+fn stored(event: &Stamped) -> StoredEvent {
+    let json = serde_json::to_string(&event.event).unwrap();
+    StoredEvent { seq: event.seq, at_ms: event.at_ms, json }
 }
 
 #[test]
@@ -203,8 +221,9 @@ fn the_end_of_a_run_says_what_to_do_next() {
 
 #[test]
 fn durations_are_as_exact_as_people_need() {
-    let texts = [40, 9_990, 12_700, 61_000].map(duration);
-    assert_eq!(texts, ["0.0 s", "9.9 s", "12 s", "1 min 1 s"]);
+    let texts = [40, 9_990, 12_700, 61_000, 7_800_000, 273_600_000].map(duration);
+    assert_eq!(texts, ["0.0 s", "9.9 s", "12 s", "1 min 1 s", "2 h 10 min", "3 d 4 h"]);
+    assert_eq!(utc(1_750_000_000_999), "2025-06-15 15:06:40");
     assert_eq!(plural(1, "step"), "1 step");
     assert_eq!(plural(0, "step"), "0 steps");
 }
