@@ -1,13 +1,14 @@
 //! JSON for programs: one object a line. Of a run, each event exactly as it is stored; of the other
 //! commands, one object with their result.
 
-use quorate_proto::{Facts, Finding, NodeName, RunId, StepId};
+use quorate_proto::{Finding, RunId, StepId};
 use serde::Serialize;
 
 use super::View;
 use super::drift_text::differing;
-use crate::plan::{Findings, Observed, Outline, Plan, Sight};
+use crate::plan::{Findings, Observed, Outline, Plan};
 use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped};
+use crate::status::Status;
 use crate::store::StoredEvent;
 
 /// Prints each event.
@@ -94,28 +95,8 @@ pub fn verdict(holds: bool, outline: &Outline, findings: &Findings, observed: &O
 }
 
 /// The result of `status`.
-pub fn status(observed: &Observed) -> String {
-    #[derive(Serialize)]
-    struct Node<'a> {
-        node: &'a NodeName,
-        silent: Option<&'a str>,
-        clock_offset_ms: Option<i64>,
-        facts: Option<&'a Facts>,
-    }
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        nodes: Vec<Node<'a>>,
-    }
-    let nodes = observed.nodes.iter().map(|(node, sight)| match sight {
-        Sight::Seen { facts, clock } => {
-            let clock_offset_ms = Some(clock.middle_ms());
-            Node { node, silent: None, clock_offset_ms, facts: Some(facts) }
-        }
-        Sight::Silent { why } => {
-            Node { node, silent: Some(why), clock_offset_ms: None, facts: None }
-        }
-    });
-    line(&Shown { nodes: nodes.collect() })
+pub fn status(status: &Status) -> String {
+    line(status)
 }
 
 fn line(value: &impl Serialize) -> String {

@@ -6,6 +6,7 @@ use super::fake::order_of_another;
 use super::{Fault, Site};
 use crate::driver::{Drawn, check, draw_up, survey};
 use crate::fleet::Fleet;
+use crate::status::Status;
 use crate::ui::{drift_text, json, plan_text, status_text};
 use quorate_proto::Goal;
 
@@ -24,8 +25,9 @@ impl Site {
 
     async fn status(&self) -> String {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
-        let observed = survey(&fleet, &self.spec, None).await.observed;
-        status_text::text(&self.spec, &observed, crate::driver::now_ms())
+        let seen = survey(&fleet, &self.spec, None).await;
+        let status = Status::of(&self.spec, &seen, None, crate::driver::now_ms());
+        status_text::text(&status, false)
     }
 }
 
@@ -93,10 +95,15 @@ async fn status_shows_nodes_operations_and_etcd() {
     site.fleet.forget_term("cp-1");
     order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
     let text = site.status().await;
-    assert!(text.contains("worker-1  does not answer: no route to host"), "{text}");
-    assert!(text.contains("has been at swap-off for 0.0 s, by order of run another"), "{text}");
-    assert!(
-        text.contains("sees it: 3 voters, leader cp-1, 1 more may fail\n  cp-1  voter, healthy\n"),
-        "{text}"
-    );
+    let start = "cluster lab, Kubernetes v1.35.4\n\
+                 all 3 control planes serve; worker-1 does not answer; cp-1 is turning swap off now\n";
+    assert!(text.starts_with(start), "{text}");
+    assert!(text.contains("worker-1  worker: does not answer: no route to host"), "{text}");
+    assert!(text.contains("turning swap off, for 0.0 s now, since "), "{text}");
+    assert!(text.contains("by order of run another (term 3), which is not at work from"), "{text}");
+    let etcd = "sees it: 3 voters, leader cp-1, 1 more may fail\n  1  cp-1  voter, healthy\n";
+    assert!(text.contains(etcd), "{text}");
+    let next = "next: run `quorate apply` again: it follows what runs and goes on, without \
+                worker-1 until the agent answers there\n";
+    assert!(text.ends_with(next), "{text}");
 }
