@@ -9,7 +9,7 @@ use quorate_proto::RunId;
 use serde::{Deserialize, Serialize};
 
 /// Tries to take the lock, and the pause after each.
-const LOOKS: u32 = 3;
+const LOOKS: u32 = 20;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Held for as long as it lives; the system lets go of it when the process ends, however it ends.

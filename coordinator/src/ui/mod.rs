@@ -6,7 +6,7 @@
 pub mod drift_text;
 pub mod json;
 mod live;
-mod plain;
+pub(crate) mod plain;
 pub mod plan_text;
 pub mod runs_text;
 pub mod status_text;

@@ -23,7 +23,7 @@ impl View for Plain {
 }
 
 /// All that is printed of one event.
-pub(super) fn text(state: &RunState, stamped: &Stamped, timings: bool) -> String {
+pub(crate) fn text(state: &RunState, stamped: &Stamped, timings: bool) -> String {
     let mut text = lines(state, stamped);
     if timings && matches!(stamped.event, RunEvent::Finished { .. }) {
         text += &summary::timings(state);

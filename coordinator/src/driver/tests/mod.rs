@@ -18,7 +18,7 @@ use crate::fleet::Fleet;
 use crate::run::{Outcome, RunEvent, RunState, Stamped};
 use crate::spec::{self, ClusterSpec};
 use crate::store::{Store, StoredEvent};
-use crate::ui::View;
+use crate::ui::{View, plain, runs_text};
 
 const NODES: [&str; 4] = ["cp-1", "cp-2", "cp-3", "worker-1"];
 
@@ -28,6 +28,8 @@ struct Site {
     spec: ClusterSpec,
     presses: watch::Sender<u32>,
     seen: Arc<Mutex<Vec<Stamped>>>,
+    /// What the plain view printed.
+    printed: Arc<Mutex<String>>,
     /// Ctrl-C at these events, by what they are.
     press_at: Vec<fn(&RunEvent) -> bool>,
 }
@@ -35,12 +37,14 @@ struct Site {
 /// Keeps what it is shown.
 struct Witness {
     seen: Arc<Mutex<Vec<Stamped>>>,
+    printed: Arc<Mutex<String>>,
     presses: watch::Sender<u32>,
     press_at: Vec<fn(&RunEvent) -> bool>,
 }
 
 impl View for Witness {
-    fn show(&mut self, _state: &RunState, stamped: &Stamped) {
+    fn show(&mut self, state: &RunState, stamped: &Stamped) {
+        *self.printed.lock().unwrap() += &plain::text(state, stamped, true);
         self.seen.lock().unwrap().push(stamped.clone());
         if self.press_at.first().is_some_and(|press| press(&stamped.event)) {
             self.press_at.remove(0);
@@ -73,11 +77,13 @@ spec:
         let fleet = FakeFleet::new(&NODES);
         let spec = spec::parse(text, "cluster.yaml", folder.path()).unwrap().spec;
         let (presses, seen) = (watch::channel(0).0, Arc::default());
-        Self { folder, fleet, spec, presses, seen, press_at: Vec::new() }
+        let printed = Arc::default();
+        Self { folder, fleet, spec, presses, seen, printed, press_at: Vec::new() }
     }
 
     async fn apply(&self) -> Outcome {
         self.seen.lock().unwrap().clear();
+        self.printed.lock().unwrap().clear();
         self.presses.send_replace(0);
         let mut store = Store::open(self.folder.path()).unwrap();
         let request = Request {
@@ -96,6 +102,7 @@ spec:
         };
         let witness = Witness {
             seen: Arc::clone(&self.seen),
+            printed: Arc::clone(&self.printed),
             presses: self.presses.clone(),
             press_at: self.press_at.clone(),
         };
@@ -107,9 +114,12 @@ spec:
     }
 
     fn stored(&self) -> Vec<Stamped> {
+        self.stored_events().iter().filter_map(StoredEvent::read).collect()
+    }
+
+    fn stored_events(&self) -> Vec<StoredEvent> {
         let store = Store::open(self.folder.path()).unwrap();
-        let events = store.events(&store.newest_run().unwrap().unwrap().id).unwrap();
-        events.iter().filter_map(StoredEvent::read).collect()
+        store.events(&store.newest_run().unwrap().unwrap().id).unwrap()
     }
 }
 
@@ -138,6 +148,24 @@ async fn what_is_stored_is_what_was_shown_and_holds_no_secret() {
     assert!(text.contains("--token (secret)"), "the fake printed no token");
     let token = text.split("--token ").skip(1).find(|rest| !rest.starts_with("(secret)"));
     assert_eq!(token, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_shown_again_to_the_letter_whether_it_ended_or_was_cut_off() {
+    let site = Site::new();
+    site.fleet.fault("cp-3", "packages", &[Fault::Fails]);
+    site.fleet.fault("cp-2", "etcd-member", &[Fault::Breaks]);
+    site.apply().await;
+    let printed = site.printed.lock().unwrap().clone();
+    assert!(printed.contains("FAILED: installing packages"), "{printed}");
+    assert_eq!(runs_text::replay(&site.stored_events(), true), printed);
+    tokio::select! {
+        _ = site.apply() => panic!("cp-3 takes longer than that"),
+        () = tokio::time::sleep(std::time::Duration::from_secs(3)) => {}
+    }
+    let printed = site.printed.lock().unwrap().clone();
+    assert!(printed.lines().count() > 3, "{printed}");
+    assert_eq!(runs_text::replay(&site.stored_events(), true), printed);
 }
 
 #[tokio::test(start_paused = true)]
