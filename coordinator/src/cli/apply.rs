@@ -76,9 +76,14 @@ fn locked(error: &LockError) -> CliError {
                 let ago = ui::duration(now_ms().saturating_sub(*since_ms));
                 format!("run {run}, process {pid}, began {ago} ago")
             });
+            let stop = holder.as_ref().map_or_else(
+                || "stop it with Ctrl-C".to_owned(),
+                |holder| format!("stop it with Ctrl-C or `kill -INT {}`", holder.pid),
+            );
             CliError::message(Exit::Blocked, error.to_string())
                 .because(who.unwrap_or_else(|| "it has just begun".to_owned()))
-                .hint("nothing was changed; wait for that run, or stop it with Ctrl-C")
+                .hint("nothing was changed; `quorate status` shows how far that run is")
+                .hint(format!("wait for its end, or {stop} and run `quorate apply` again"))
         }
         LockError::Io { .. } => CliError::new(Exit::Failed, error)
             .hint("see that the state folder can be written by you"),
@@ -141,11 +146,11 @@ spec:
         let told = "error: another `quorate apply` runs from this state folder\n  \
                     because run run-1, process 4711, began 0";
         assert!(text.starts_with(told), "{text}");
-        assert!(
-            text.ends_with(
-                "hint: nothing was changed; wait for that run, or stop it with Ctrl-C\n"
-            )
-        );
+        assert!(text.ends_with(
+            "hint: nothing was changed; `quorate status` shows how far that run is\n\
+                 hint: wait for its end, or stop it with Ctrl-C or `kill -INT 4711` and run \
+                 `quorate apply` again\n"
+        ));
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! The cluster in one line.
 
+use std::collections::BTreeMap;
+
 use quorate_proto::NodeName;
 
 use super::names;
@@ -20,7 +22,8 @@ pub(super) fn of(nodes: &[NodeStatus]) -> String {
             _ => format!("{serve} of {all} control planes serve"),
         });
     } else {
-        parts.push("no cluster was seen".to_owned());
+        let unseen = planes.clone().any(|node| node.silent.is_some());
+        parts.push(if unseen { "no cluster was seen" } else { "no cluster yet" }.to_owned());
     }
     for (stage, one, many) in GROUPS {
         let of_group = |node: &&NodeStatus| node.stage == *stage;
@@ -68,19 +71,20 @@ const GROUPS: &[(Stage, &str, &str)] = &[
 ];
 
 fn running(nodes: &[NodeStatus]) -> Vec<String> {
-    let at_work = nodes.iter().filter_map(|node| Some((&node.node, node.under_way.as_ref()?)));
-    let mut parts: Vec<String> =
-        at_work.map(|(node, under_way)| format!("{node} is {} now", under_way.doing)).collect();
-    match parts.len() {
-        0 if nodes.iter().any(|node| node.silent.is_some()) => {
-            vec!["nothing runs where there is an answer".to_owned()]
-        }
-        0 => vec!["nothing runs".to_owned()],
-        1..=2 => parts,
-        more => {
-            parts.truncate(1);
-            parts.push(format!("{} more nodes are at work", more - 1));
-            parts
+    let mut at_work: BTreeMap<&str, Vec<&NodeName>> = BTreeMap::new();
+    for node in nodes {
+        if let Some(under_way) = &node.under_way {
+            at_work.entry(&under_way.doing).or_default().push(&node.node);
         }
     }
+    if at_work.is_empty() {
+        let unseen = nodes.iter().any(|node| node.silent.is_some());
+        let where_seen = if unseen { " where there is an answer" } else { "" };
+        return vec![format!("nothing runs{where_seen}")];
+    }
+    let groups = at_work.into_iter().map(|(doing, nodes)| {
+        let verb = if nodes.len() == 1 { "is" } else { "are" };
+        format!("{} {verb} {doing} now", names(nodes))
+    });
+    groups.collect()
 }

@@ -192,11 +192,16 @@ fn the_age_of_an_operation_does_not_depend_on_whose_clock_is_right() {
 #[test]
 fn bare_machines_are_no_cluster_yet() {
     let status = Site::bare().status();
-    let summary =
-        "no cluster was seen; cp-1, cp-2, cp-3, worker-1 and 1 more are bare; nothing runs";
+    let summary = "no cluster yet; cp-1, cp-2, cp-3, worker-1 and 1 more are bare; nothing runs";
     assert_eq!(status.summary, summary);
     assert_eq!(status.next, "run `quorate apply`: nothing of the cluster is there yet");
     assert_eq!(status.etcd, None);
+    let mut site = Site::bare();
+    for node in ["cp-1", "cp-3", "worker-1"] {
+        site.at(node, "packages", NOW, 0);
+    }
+    let summary = site.status().summary;
+    assert!(summary.ends_with("; cp-1, cp-3, worker-1 are installing packages now"), "{summary}");
 }
 
 #[test]

@@ -65,10 +65,10 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
             on(&step.node, &format!("is still {doing}{}: following it", by.unwrap_or_default()))
         }
         RunEvent::NotTaken { step, why } => {
-            on(&step.node, &format!("{}: not yet, {why}", step.goal))
+            on(&step.node, &format!("{}: not yet, {why}", state.words_of(step)))
         }
         RunEvent::Freed { step } => {
-            on(&step.node, &format!("is free again, {} is over", step.goal))
+            on(&step.node, &format!("is free again, {} is over", state.words_of(step)))
         }
         RunEvent::Told { step, event } => {
             let told = told(state, step, event).map(|text| on(&step.node, &text));
@@ -80,14 +80,16 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
             on(&step.node, &format!("the connection broke, asking again: {why}"))
         }
         RunEvent::Lost { step, why } => {
-            on(&step.node, &format!("is lost while working on {}: {why}; others go on", step.goal))
+            let doing = state.words_of(step);
+            on(&step.node, &format!("is given up on while {doing}, the others go on: {why}"))
         }
         RunEvent::Overdue { step, seconds } => {
             let doing = state.doing(&step.node).map_or(step.goal.as_str(), |doing| &doing.doing);
             on(&step.node, &format!("still {doing} after {seconds} s; it is not interrupted"))
         }
         RunEvent::Retrying { step, attempt, why } => {
-            on(&step.node, &format!("trying {} again (attempt {attempt}): {why}", step.goal))
+            let doing = state.words_of(step);
+            on(&step.node, &format!("{doing}: trying again, attempt {attempt}, as {why}"))
         }
         RunEvent::Interrupted => at("", summary::INTERRUPTED),
         RunEvent::Dispatched { .. } => String::new(),

@@ -14,7 +14,7 @@ pub fn table(runs: &[PastRun], width: usize, older: usize, now_ms: u64) -> Strin
         [
             short(&run.stored.id, width).to_owned(),
             utc(run.stored.started_ms),
-            duration(run.took_ms(now_ms)),
+            took(run, now_ms),
             run.stored.term.to_string(),
             run.state.done.to_string(),
             run.state.failed.len().to_string(),
@@ -43,13 +43,19 @@ pub fn table(runs: &[PastRun], width: usize, older: usize, now_ms: u64) -> Strin
     text
 }
 
+fn took(run: &PastRun, now_ms: u64) -> String {
+    // Of one that was cut off, its last event is all that is known.
+    let least = if run.fate == Fate::CutOff { ">" } else { "" };
+    format!("{least}{}", duration(run.took_ms(now_ms)))
+}
+
 fn outcome(run: &PastRun, width: usize) -> String {
     match (&run.fate, &run.stored.outcome) {
         (Fate::Running { pid }, _) => format!("runs (process {pid})"),
         (Fate::CutOff, _) => "cut off".to_owned(),
         (Fate::Ended, Some(Outcome::Holds)) => "as specified".to_owned(),
         (Fate::Ended, Some(Outcome::Failed { left })) => {
-            format!("incomplete, {} left", left.len())
+            format!("{} left", plural(left.len(), "step"))
         }
         (Fate::Ended, Some(Outcome::Blocked { .. })) => "blocked".to_owned(),
         (Fate::Ended, Some(Outcome::Superseded { by, .. })) => {

@@ -1,9 +1,9 @@
 //! The last words of a run: what failed and why, what is left, where the time went, what to do next.
 
-use quorate_proto::{Finding, StepId};
+use quorate_proto::{Finding, NodeName, StepId};
 
 use super::{duration, line, plural, seconds};
-use crate::run::{Account, Ended, Failed, Outcome, RunState};
+use crate::run::{Account, Ended, Failed, NodeState, Outcome, RunState};
 
 /// What Ctrl-C brings about.
 pub(super) const INTERRUPTED: &str = "interrupted: no further order is sent, waiting for what runs \
@@ -54,9 +54,14 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
         Outcome::Interrupted { left, running } => {
             line(&mut text, format_args!("interrupted: {} left", plural(*left, "step")));
             for step in running {
-                line(&mut text, format_args!("  {} goes on at node {}", step.goal, step.node));
+                line(&mut text, format_args!("  {} goes on {}", step.node, state.words_of(step)));
             }
-            text += "next: `quorate apply` goes on from here\n";
+            text += if running.is_empty() {
+                "next: run `quorate apply` again: it goes on from here\n"
+            } else {
+                "next: run `quorate apply` again: it follows what runs and goes on; \
+                 `quorate status` shows how far that is\n"
+            };
         }
     }
     text + &time(account)
@@ -122,14 +127,33 @@ pub fn timings(state: &RunState) -> String {
     ended.iter().map(line).collect()
 }
 
+/// What stands in the way of the steps that are left, and what to do.
 fn again(state: &RunState) -> String {
-    let failed = state.failed.iter().map(|failed| format!("  failed: {}\n", failed.step));
-    failed.collect::<String>()
-        + "next: see to what failed, then run `quorate apply` again: it goes on from here\n"
+    let mut text = String::new();
+    for failed in &state.failed {
+        let cause = failed.failure.as_ref().and_then(|failure| failure.causes.first());
+        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        line(&mut text, format_args!("  {} failed {}{cause}", failed.step.node, failed.doing));
+    }
+    let silent = |(node, of_node): &(NodeName, NodeState)| {
+        of_node.silent.as_ref().map(|why| format!("  {node} does not answer: {why}\n"))
+    };
+    let silent: String = state.nodes.iter().filter_map(silent).collect();
+    let first = match (state.failed.is_empty(), silent.is_empty()) {
+        (false, true) => "see to what failed, then run",
+        (false, false) => "see to what failed and start what does not answer, then run",
+        (true, false) => "start the agents there with `systemctl start quorate-agent`, then run",
+        (true, true) => "run",
+    };
+    format!("{text}{silent}next: {first} `quorate apply` again: it goes on from here\n")
 }
 
 fn steps(steps: &[StepId], state: &str) -> String {
-    let mut nodes: Vec<&str> = steps.iter().map(|step| step.node.as_str()).collect();
-    nodes.dedup();
+    let mut nodes: Vec<&str> = Vec::new();
+    for StepId { node, .. } in steps {
+        if !nodes.contains(&node.as_str()) {
+            nodes.push(node.as_str());
+        }
+    }
     format!("{} {state} on {}", plural(steps.len(), "step"), nodes.join(", "))
 }

@@ -7,7 +7,7 @@ use quorate_proto::{
 
 use super::{duration, json, live, plain, plural, runs_text, utc};
 use crate::plan::Lane;
-use crate::run::{Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
+use crate::run::{Account, Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
 use crate::store::StoredEvent;
 
 fn node(name: &str) -> NodeName {
@@ -192,7 +192,12 @@ fn a_node_that_is_lost_is_said_to_be_silent_until_it_answers() {
 fn the_end_of_a_run_says_what_to_do_next() {
     let mut events = a_run();
     let outcomes = [
-        (Outcome::Failed { left: vec![step("cp-10", "packages")] }, "run `quorate apply` again"),
+        (
+            Outcome::Failed { left: vec![step("cp-10", "packages"), step("cp-10", "etcd-member")] },
+            "cluster lab is not complete: 2 steps left on cp-10\n  cp-10 failed installing \
+             packages: `apt-get install` ended with status 100\nnext: see to what failed, then \
+             run `quorate apply` again: it goes on from here\n",
+        ),
         (
             Outcome::Superseded {
                 node: node("cp-1"),
@@ -201,8 +206,8 @@ fn the_end_of_a_run_says_what_to_do_next() {
             "node cp-1 obeys run run-2 (term 4)",
         ),
         (
-            Outcome::Interrupted { left: 3, running: vec![step("cp-1", "etcd-member")] },
-            "etcd-member goes on at node cp-1",
+            Outcome::Interrupted { left: 3, running: vec![step("cp-10", "etcd-member")] },
+            "interrupted: 3 steps left\n  cp-10 goes on joining etcd\nnext: run `quorate apply` again",
         ),
         (Outcome::Blocked { reasons: vec!["start cp-2".to_owned()] }, "start cp-2"),
         (Outcome::Holds, "cluster lab is as specified: 2 steps done in 13 s"),
@@ -217,6 +222,24 @@ fn the_end_of_a_run_says_what_to_do_next() {
         assert!(text.contains("quorate itself 0.8 s (6.2 %)"), "{text}");
         events.pop();
     }
+}
+
+#[test]
+fn where_nothing_failed_the_silent_nodes_are_what_to_see_to() {
+    let mut events = a_run();
+    events.truncate(2);
+    let silent = vec![Silent { node: node("cp-10"), why: "no route to host".to_owned() }];
+    let left = vec![step("cp-10", "packages")];
+    let outcome = Outcome::Failed { left };
+    let events = events.into_iter().map(|stamped| stamped.event).chain([
+        RunEvent::Planned { left: vec![], silent },
+        RunEvent::Finished { outcome, account: Account::default() },
+    ]);
+    let stamped = |(seq, event)| Stamped { seq, at_ms: 0, event };
+    let (_, text) = fold(&(1..).zip(events).map(stamped).collect::<Vec<_>>());
+    let end = "  cp-10 does not answer: no route to host\nnext: start the agents there with \
+               `systemctl start quorate-agent`, then run `quorate apply` again";
+    assert!(text.contains(end), "{text}");
 }
 
 #[test]
