@@ -73,8 +73,9 @@ pub enum Blocked {
     )]
     UnknownMember { member: String, id: u64 },
     #[error(
-        "etcd's member {member} ({id:x}) is not healthy, so no control plane may join now: bring it \
-         back, or, if its machine is lost, remove it with `etcdctl member remove {id:x}`"
+        "etcd's member {member} ({id:x}) is not healthy, so no control plane may join now: start its \
+         machine and its kubelet (`crictl ps -a --name etcd` there shows whether the member runs), \
+         or, if its machine is lost, remove it with `etcdctl member remove {id:x}`"
     )]
     UnhealthyVoter { member: String, id: u64 },
     #[error(
@@ -84,13 +85,14 @@ pub enum Blocked {
     )]
     UnfinishedMember { member: String, id: u64 },
     #[error(
-        "etcd has no leader, so its membership cannot change: see `journalctl -u kubelet` on the \
-         control planes, and start those that are down"
+        "etcd has no leader, so its membership cannot change: start the control planes that are \
+         down; where all are up, see `journalctl -u kubelet` on them"
     )]
     NoLeader,
     #[error(
-        "no member of etcd answers although the cluster was founded: see `crictl ps -a --name etcd` \
-         on the control planes"
+        "no member of etcd answers although the cluster was founded: start the control planes that \
+         are down, see `crictl ps -a --name etcd` and `journalctl -u kubelet` on the others, then \
+         run the same again"
     )]
     EtcdSilent,
     #[error("etcd's membership must not change: {0}")]

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::fake::{FakeFleet, Fault, node, order_of_another};
-use super::{Request, apply, draw_up, survey};
+use super::{DriveError, Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
 use crate::run::{Outcome, RunEvent, RunState, Stamped};
 use crate::spec::{self, ClusterSpec};
@@ -82,6 +82,10 @@ spec:
     }
 
     async fn apply(&self) -> Outcome {
+        self.try_apply().await.unwrap()
+    }
+
+    async fn try_apply(&self) -> Result<Outcome, DriveError> {
         self.seen.lock().unwrap().clear();
         self.printed.lock().unwrap().clear();
         self.presses.send_replace(0);
@@ -98,7 +102,7 @@ spec:
         let seen = survey(&fleet, &self.spec, None).await;
         let first = match draw_up(&fleet, &self.spec, seen).await {
             Ok(first) => first,
-            Err(reasons) => return Outcome::Blocked { reasons },
+            Err(reasons) => return Ok(Outcome::Blocked { reasons }),
         };
         let witness = Witness {
             seen: Arc::clone(&self.seen),
@@ -106,7 +110,7 @@ spec:
             presses: self.presses.clone(),
             press_at: self.press_at.clone(),
         };
-        apply(&request, first, &mut store, Box::new(witness)).await.unwrap()
+        apply(&request, first, &mut store, Box::new(witness)).await
     }
 
     fn seen(&self, wanted: impl Fn(&RunEvent) -> bool) -> usize {
@@ -173,6 +177,25 @@ async fn each_order_is_on_disk_before_it_is_sent() {
     let mut site = Site::new();
     site.fleet.witness = Some(site.folder.path().to_owned());
     assert_eq!(site.apply().await, Outcome::Holds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_be_recorded_sends_no_further_order() {
+    let site = Site::new();
+    let breaks = async {
+        while site.fleet.orders() < 2 * NODES.len() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        let store = rusqlite::Connection::open(site.folder.path().join("store.sqlite")).unwrap();
+        store.execute_batch("DROP TABLE events").unwrap();
+        site.fleet.orders()
+    };
+    let (outcome, before) = tokio::join!(site.try_apply(), breaks);
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, DriveError::Store(_)), "{error:?}");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    // Those that were on their way ended.
+    assert!(site.fleet.orders() <= before + NODES.len());
 }
 
 #[tokio::test(start_paused = true)]
