@@ -3,7 +3,7 @@
 
 use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{RunLock, now_ms, survey};
-use crate::status::Status;
+use crate::status::{Runs, Status};
 use crate::ui::{self, Output, status_text};
 
 /// Shows where the cluster stands: each node, what it is at, etcd's members, and what to do next
@@ -21,9 +21,10 @@ impl StatusArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let cluster = self.cluster.open()?;
         let survey = survey(&cluster.fleet, &cluster.loaded.spec, None).await;
-        // A lock that cannot be read hides no fact about the cluster.
+        // Where these cannot be read, no fact about the cluster is hidden.
         let holder = RunLock::holder(&self.cluster.state).unwrap_or_default();
-        let status = Status::of(&cluster.loaded.spec, &survey, holder.as_ref(), now_ms());
+        let runs = Runs { holder, recorded: cluster.store.runs().unwrap_or_default() };
+        let status = Status::of(&cluster.loaded.spec, &survey, &runs, now_ms());
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::status(&status));
         } else {

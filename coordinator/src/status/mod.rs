@@ -11,13 +11,14 @@ mod summary;
 mod tests;
 
 pub use etcd::{EtcdStatus, MemberState, MemberStatus};
-pub use node::{NodeStatus, OperationStatus, Stage};
+pub use node::{NodeStatus, OperationStatus, Stage, Whose};
 use quorate_proto::{KubernetesVersion, NodeName, RunId};
 use serde::Serialize;
 
 use crate::driver::{LockHolder, Survey};
 use crate::plan::outline;
 use crate::spec::ClusterSpec;
+use crate::store::StoredRun;
 
 /// All of it, as `quorate status --output json` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +39,15 @@ pub struct Status {
     pub etcd: Option<EtcdStatus>,
 }
 
+/// What this state folder knows of runs. No cluster stands by it: it only tells whose orders they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// Who holds the lock.
+    pub holder: Option<LockHolder>,
+    /// Those that were recorded here.
+    pub recorded: Vec<StoredRun>,
+}
+
 /// A run whose process holds the lock of this state folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunningHere {
@@ -49,21 +59,16 @@ pub struct RunningHere {
 
 impl Status {
     /// Works it out. `now_ms`: milliseconds since 1970, when the look was over.
-    pub fn of(
-        spec: &ClusterSpec,
-        survey: &Survey,
-        holder: Option<&LockHolder>,
-        now_ms: u64,
-    ) -> Self {
+    pub fn of(spec: &ClusterSpec, survey: &Survey, runs: &Runs, now_ms: u64) -> Self {
         let observed = &survey.observed;
         let etcd = EtcdStatus::of(spec, observed);
-        let words = node::Words::of(spec);
+        let words = node::Words::of(spec, runs);
         let nodes = spec.nodes.iter().map(|node| {
             let sight = observed.nodes.get(&node.name);
             NodeStatus::of(node, sight, etcd.as_ref(), &words, now_ms)
         });
         let nodes: Vec<NodeStatus> = nodes.collect();
-        let running = holder.map(|LockHolder { pid, run, since_ms }| RunningHere {
+        let running = runs.holder.as_ref().map(|LockHolder { pid, run, since_ms }| RunningHere {
             run: run.clone(),
             pid: *pid,
             for_ms: now_ms.saturating_sub(*since_ms),

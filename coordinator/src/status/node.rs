@@ -8,6 +8,7 @@ use quorate_proto::{
 };
 use serde::Serialize;
 
+use super::Runs;
 use super::etcd::{EtcdStatus, MemberState};
 use crate::plan::{ClockOffset, Observed, Sight, outline};
 use crate::run::words;
@@ -70,9 +71,22 @@ pub struct OperationStatus {
     /// The goal in words: "joining etcd".
     pub doing: String,
     pub term: Term,
+    pub by: Whose,
     /// Since 1970, by the coordinator's clock.
     pub since_ms: u64,
     pub for_ms: u64,
+}
+
+/// What is known of the run that an operation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// It goes on from this state folder.
+    Running,
+    /// It was made from this state folder, and is over or was cut off.
+    Over,
+    /// It was made by another coordinator, or is not recorded any more.
+    Other,
 }
 
 impl NodeStatus {
@@ -80,7 +94,7 @@ impl NodeStatus {
         node: &NodeSpec,
         sight: Option<&Sight>,
         etcd: Option<&EtcdStatus>,
-        words: &Words,
+        words: &Words<'_>,
         now_ms: u64,
     ) -> Self {
         let (stage, silent, seen) = match sight {
@@ -154,11 +168,14 @@ fn early(held: &KubernetesFacts) -> Stage {
 }
 
 /// The steps of a specification in a person's words: nodes name their operations by ids alone.
-pub(super) struct Words(BTreeMap<StepId, String>);
+pub(super) struct Words<'a> {
+    doing: BTreeMap<StepId, String>,
+    runs: &'a Runs,
+}
 
-impl Words {
+impl<'a> Words<'a> {
     /// By all steps that there can be: those of machines that hold nothing yet.
-    pub(super) fn of(spec: &ClusterSpec) -> Self {
+    pub(super) fn of(spec: &ClusterSpec, runs: &'a Runs) -> Self {
         let bare = |node: &NodeSpec| {
             let machine = Machine {
                 machine_id: node.name.to_string(),
@@ -180,7 +197,8 @@ impl Words {
         };
         let observed = Observed { nodes: spec.nodes.iter().map(bare).collect() };
         let steps = outline(spec, &observed).unwrap_or_default().steps;
-        Self(steps.into_iter().map(|step| (step.id, words::doing(&step.goal))).collect())
+        let doing = steps.into_iter().map(|step| (step.id, words::doing(&step.goal)));
+        Self { doing: doing.collect(), runs }
     }
 
     /// Both its beginning and the present are by the node's clock, so that it does not matter how
@@ -194,14 +212,26 @@ impl Words {
     ) -> OperationStatus {
         let UnderWay { operation, term, goal, since_ms } = under_way.clone();
         let for_ms = node_now_ms.saturating_sub(since_ms);
-        let doing = self.0.get(&StepId { node: node.clone(), goal: goal.clone() });
+        let doing = self.doing.get(&StepId { node: node.clone(), goal: goal.clone() });
         OperationStatus {
             operation,
             doing: doing.cloned().unwrap_or_else(|| format!("working on {goal}")),
             goal,
+            by: self.whose(&term),
             term,
             since_ms: now_ms.saturating_sub(for_ms),
             for_ms,
+        }
+    }
+
+    fn whose(&self, term: &Term) -> Whose {
+        let Runs { holder, recorded } = self.runs;
+        if holder.as_ref().is_some_and(|holder| holder.run == term.run) {
+            Whose::Running
+        } else if recorded.iter().any(|run| run.id == term.run) {
+            Whose::Over
+        } else {
+            Whose::Other
         }
     }
 }

@@ -7,10 +7,11 @@ use quorate_proto::{
     Sha256, Term, UnderWay,
 };
 
-use super::Status;
+use super::{Runs, Status};
 use crate::driver::{LockHolder, Survey};
 use crate::plan::{ClockOffset, Sight};
 use crate::spec::{self, ClusterSpec};
+use crate::store::StoredRun;
 use crate::ui::{json, status_text};
 
 /// 2025-06-15 15:06:40 UTC
@@ -121,7 +122,7 @@ spec:
     }
 
     fn status(&self) -> Status {
-        Status::of(&self.spec, &self.survey, None, NOW)
+        Status::of(&self.spec, &self.survey, &Runs::default(), NOW)
     }
 }
 
@@ -156,7 +157,7 @@ cp-1      control plane: serves, in etcd as a voter, kubelet v1.35.4
 cp-2      control plane: serves, in etcd as a voter, kubelet v1.35.4
 cp-3      control plane: is in etcd as a learner, does not vote yet, kubelet v1.35.4
           joining etcd, for 1 min 5 s now, since 2025-06-15 15:05:35 UTC
-          by order of run 0197a3c2-5d1e (term 4), which is not at work from here
+          by order of run 0197a3c2-5d1e (term 4), of another coordinator
 worker-1  worker: joined, kubelet v1.35.4
 worker-2  worker: kubelet started, not let in yet, kubelet v1.35.4
 
@@ -267,12 +268,23 @@ fn a_cluster_that_stands_is_said_to_and_a_run_that_goes_on_is_waited_for() {
 
     site.at("cp-3", "packages", NOW, 0);
     let run = RunId(RUN.to_owned());
-    let holder = LockHolder { pid: 4711, run, since_ms: NOW - 3_000 };
-    let status = Status::of(&site.spec, &site.survey, Some(&holder), NOW);
+    let holder = LockHolder { pid: 4711, run: run.clone(), since_ms: NOW - 3_000 };
+    let mut runs = Runs { holder: Some(holder), recorded: vec![recorded(&run)] };
+    let status = Status::of(&site.spec, &site.survey, &runs, NOW);
     let next = format!("wait for run {RUN}, which is at it here as process 4711");
     assert_eq!(status.next, next);
     let text = status_text::text(&status, false);
-    assert!(text.contains("(term 4), it goes on here as process 4711\n"), "{text}");
+    assert!(text.contains("(term 4), which goes on here\n"), "{text}");
+
+    runs.holder = None;
+    let status = Status::of(&site.spec, &site.survey, &runs, NOW);
+    let text = status_text::text(&status, false);
+    assert!(text.contains("(term 4), which is over or was cut off\n"), "{text}");
+}
+
+fn recorded(run: &RunId) -> StoredRun {
+    let (id, spec_sha256) = (run.clone(), String::new());
+    StoredRun { id, term: 4, spec_sha256, started_ms: NOW, ended_ms: None, outcome: None }
 }
 
 #[test]

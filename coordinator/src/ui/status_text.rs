@@ -6,7 +6,7 @@ use super::{duration, line, plural, utc};
 use crate::run::short;
 use crate::spec::Role;
 use crate::status::{
-    EtcdStatus, MemberState, MemberStatus, NodeStatus, OperationStatus, RunningHere, Stage, Status,
+    EtcdStatus, MemberState, MemberStatus, NodeStatus, OperationStatus, Stage, Status, Whose,
 };
 
 /// A clock that is further from ours is worth a word.
@@ -20,7 +20,7 @@ pub fn text(status: &Status, machines: bool) -> String {
     line(&mut text, format_args!("{}\n", status.summary));
     let width = status.nodes.iter().map(|node| node.node.as_str().len()).max().unwrap_or_default();
     for node in &status.nodes {
-        for (at, said) in lines(node, status.running.as_ref(), machines).iter().enumerate() {
+        for (at, said) in lines(node, machines).iter().enumerate() {
             let name = if at == 0 { node.node.as_str() } else { "" };
             line(&mut text, format_args!("{name:<width$}  {said}"));
         }
@@ -35,11 +35,11 @@ pub fn text(status: &Status, machines: bool) -> String {
     text
 }
 
-fn lines(node: &NodeStatus, running: Option<&RunningHere>, machines: bool) -> Vec<String> {
+fn lines(node: &NodeStatus, machines: bool) -> Vec<String> {
     let roles: Vec<&str> = node.roles.iter().map(|role| role_name(*role)).collect();
     let mut lines = vec![format!("{}: {}", roles.join(" and "), stage(node))];
     if let Some(under_way) = &node.under_way {
-        lines.extend(operation(under_way, running));
+        lines.extend(operation(under_way));
     }
     let offset = node.clock_offset_ms.unwrap_or_default();
     if offset.unsigned_abs() > CLOCK_MS {
@@ -86,12 +86,13 @@ fn stage(node: &NodeStatus) -> String {
         + &kubelet
 }
 
-fn operation(under_way: &OperationStatus, running: Option<&RunningHere>) -> [String; 2] {
-    let OperationStatus { doing, term, since_ms, for_ms, .. } = under_way;
+fn operation(under_way: &OperationStatus) -> [String; 2] {
+    let OperationStatus { doing, term, by, since_ms, for_ms, .. } = under_way;
     let (elapsed, since) = (duration(*for_ms), utc(*since_ms));
-    let whose = match running.filter(|running| running.run == term.run) {
-        Some(RunningHere { pid, .. }) => format!("it goes on here as process {pid}"),
-        None => "which is not at work from here".to_owned(),
+    let whose = match by {
+        Whose::Running => "which goes on here",
+        Whose::Over => "which is over or was cut off",
+        Whose::Other => "of another coordinator",
     };
     [
         format!("{doing}, for {elapsed} now, since {since} UTC"),
