@@ -155,7 +155,7 @@ has joined; cp-3 is joining etcd now
 
 cp-1      control plane: serves, in etcd as a voter, kubelet v1.35.4
 cp-2      control plane: serves, in etcd as a voter, kubelet v1.35.4
-cp-3      control plane: is in etcd as a learner, does not vote yet, kubelet v1.35.4
+cp-3      control plane: in etcd as a learner, no vote yet, kubelet v1.35.4
           joining etcd, for 1 min 5 s now, since 2025-06-15 15:05:35 UTC
           by order of run 0197a3c2-5d1e (term 4), of another coordinator
 worker-1  worker: joined, kubelet v1.35.4
