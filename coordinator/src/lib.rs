@@ -8,5 +8,6 @@ pub mod plan;
 pub mod run;
 pub mod site;
 pub mod spec;
+pub mod status;
 pub mod store;
 pub mod ui;

@@ -4,10 +4,12 @@
 //! be shown again as it was. Who shows it is `ui`'s concern, who stores it `store`'s.
 
 mod account;
+mod history;
 mod state;
 pub mod words;
 
 pub use account::Account;
+pub use history::{Fate, NoSuchRun, PastRun, find, short, width};
 use quorate_proto::{Event, NodeName, OperationId, RunId, StepId, Term};
 use serde::{Deserialize, Serialize};
 pub use state::{Doing, Ended, Failed, NodeState, RunState};

@@ -89,9 +89,14 @@ fn locked(error: &LockError) -> CliError {
                 let ago = ui::duration(now_ms().saturating_sub(*since_ms));
                 format!("run {run}, process {pid}, began {ago} ago")
             });
+            let stop = holder.as_ref().map_or_else(
+                || "stop it with Ctrl-C".to_owned(),
+                |holder| format!("stop it with Ctrl-C or `kill -INT {}`", holder.pid),
+            );
             CliError::message(Exit::Blocked, error.to_string())
                 .because(who.unwrap_or_else(|| "it has just begun".to_owned()))
-                .hint("nothing was changed; wait for that run, or stop it with Ctrl-C")
+                .hint("nothing was changed; `quorate status` shows how far that run is")
+                .hint(format!("wait for its end, or {stop} and run `quorate apply` again"))
         }
         LockError::Io { .. } => CliError::new(Exit::Failed, error)
             .hint("see that the state folder can be written by you"),
@@ -99,9 +104,13 @@ fn locked(error: &LockError) -> CliError {
 }
 
 fn failed(error: &DriveError) -> CliError {
-    CliError::new(Exit::Failed, error).hint(
-        "no further order was sent, what ran at the nodes goes on there; \
-         then run the same command again",
+    let first = match error {
+        DriveError::Store(error) => error.advice(),
+        DriveError::Random(_) => "see that /dev/urandom can be read",
+    };
+    CliError::new(Exit::Failed, error).hint(first).hint(
+        "then run the same command again: no further order was sent, what runs at the nodes goes \
+         on there, and that run follows it",
     )
 }
 
@@ -150,11 +159,11 @@ spec:
         let told = "error: another run from this state folder is under way\n  \
                     because run run-1, process 4711, began 0";
         assert!(text.starts_with(told), "{text}");
-        assert!(
-            text.ends_with(
-                "hint: nothing was changed; wait for that run, or stop it with Ctrl-C\n"
-            )
-        );
+        assert!(text.ends_with(
+            "hint: nothing was changed; `quorate status` shows how far that run is\n\
+                 hint: wait for its end, or stop it with Ctrl-C or `kill -INT 4711` and run \
+                 `quorate apply` again\n"
+        ));
     }
 
     #[tokio::test]

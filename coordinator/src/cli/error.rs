@@ -85,7 +85,12 @@ impl CliError {
     /// The whole error, one cause a line, hints last.
     pub fn text(&self) -> String {
         let lead = |depth| if depth == 0 { "error: " } else { "  because " };
-        let causes = self.causes.iter().enumerate();
+        // Libraries repeat themselves: a cause that the one before it says as well tells nothing new.
+        let befores = std::iter::once("").chain(self.causes.iter().map(String::as_str));
+        let fresh =
+            |(cause, before): &(&String, &str)| before.is_empty() || !cause.ends_with(before);
+        let causes = self.causes.iter().zip(befores).filter(fresh).map(|(cause, _)| cause);
+        let causes = causes.enumerate();
         let causes = causes.map(|(depth, cause)| format!("{}{cause}\n", lead(depth)));
         let reasons = self.reasons.iter().map(|reason| format!("  - {reason}\n"));
         let hints = self.hints.iter().map(|hint| format!("hint: {hint}\n"));
@@ -100,6 +105,13 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("reading cluster.yaml")]
     struct Reading(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_that_only_repeats_the_one_before_is_left_out() {
+        let error = CliError::message(Exit::Failed, "opening it").because("not a database");
+        let text = error.because("error 26: not a database").text();
+        assert_eq!(text, "error: opening it\n  because not a database\n");
+    }
 
     #[test]
     fn an_error_tells_its_causes_and_what_to_do() {

@@ -7,6 +7,7 @@ mod kubeconfig;
 pub mod node;
 mod plan;
 mod remove;
+mod runs;
 pub mod serve;
 mod site;
 pub mod spec;
@@ -41,6 +42,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Verify(verify::VerifyArgs),
     Status(status::StatusArgs),
+    Runs(runs::RunsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Spec(spec::SpecArgs),
     Init(init::InitArgs),
@@ -56,6 +58,7 @@ impl Cli {
             Command::Apply(args) => args.run().await,
             Command::Verify(args) => args.run().await,
             Command::Status(args) => args.run().await,
+            Command::Runs(args) => args.run(),
             Command::Kubeconfig(args) => args.run().await,
             Command::Spec(args) => Ok(spec(args)),
             Command::Init(args) => site::init(args),

@@ -57,5 +57,18 @@ pub(super) fn error(error: &SiteError) -> CliError {
         | SiteError::Listen { .. }
         | SiteError::Serve(_) => Exit::Failed,
     };
-    CliError::new(exit, error).hint("no node was asked for anything, and nothing was changed")
+    let first = match error {
+        SiteError::Store(error) => Some(error.advice()),
+        SiteError::Ttl(_)
+        | SiteError::Exists { .. }
+        | SiteError::Missing { .. }
+        | SiteError::Exposed { .. }
+        | SiteError::Damaged { .. }
+        | SiteError::Io { .. }
+        | SiteError::Trust(_)
+        | SiteError::Listen { .. }
+        | SiteError::Serve(_) => None,
+    };
+    let untouched = "no node was asked for anything, and nothing was changed";
+    first.into_iter().fold(CliError::new(exit, error), CliError::hint).hint(untouched)
 }

@@ -1,26 +1,34 @@
-//! `quorate status`: what the nodes say of themselves. Asks for facts alone.
+//! `quorate status`: where the cluster stands by what the nodes say of themselves. Asks for facts
+//! alone, so that a run that goes on is not disturbed and a node that is down costs a few seconds.
 
 use super::{CliError, ClusterArgs, Exit};
-use crate::driver::{now_ms, survey};
+use crate::driver::{RunLock, now_ms, survey};
+use crate::status::{Runs, Status};
 use crate::ui::{self, Output, status_text};
 
-/// Shows each node, what it holds and does, and etcd's members
+/// Shows where the cluster stands: each node, what it is at, etcd's members, and what to do next
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// Adds what each machine is
+    #[arg(long)]
+    machines: bool,
 }
 
 impl StatusArgs {
     /// A node that does not answer is shown, and no error.
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let cluster = self.cluster.open()?;
-        let spec = &cluster.loaded.spec;
-        let survey = survey(&cluster.fleet, spec, None).await;
+        let survey = survey(&cluster.fleet, &cluster.loaded.spec, None).await;
+        // Where these cannot be read, no fact about the cluster is hidden.
+        let holder = RunLock::holder(&self.cluster.state).unwrap_or_default();
+        let runs = Runs { holder, recorded: cluster.store.runs().unwrap_or_default() };
+        let status = Status::of(&cluster.loaded.spec, &survey, &runs, now_ms());
         if self.cluster.output == Output::Json {
-            ui::print(&ui::json::status(&survey.observed));
+            ui::print(&ui::json::status(&status));
         } else {
-            ui::print(&status_text::text(spec, &survey.observed, now_ms()));
+            ui::print(&status_text::text(&status, self.machines));
         }
         Ok(Exit::Holds)
     }

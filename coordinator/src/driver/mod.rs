@@ -71,6 +71,7 @@ pub async fn apply(
         spec_sha256: request.spec_sha256.clone(),
         started_ms,
         ended_ms: None,
+        outcome: None,
     };
     store.begin_run(&stored).map_err(DriveError::Store)?;
     let mut record = Record::new(request.run.clone(), request.began, store, view);
@@ -82,6 +83,7 @@ pub async fn apply(
         removes: request.procedure.removes().cloned(),
         started_ms,
     });
+    record.flush().map_err(DriveError::Store)?;
     let result = rounds(request, term, first, &mut record).await;
     match &result {
         Ok(outcome) => record.finish(outcome, now_ms()).map_err(DriveError::Store)?,

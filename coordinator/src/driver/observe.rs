@@ -23,6 +23,19 @@ pub struct Survey {
     pub superseded: Option<(NodeName, Term)>,
 }
 
+impl Survey {
+    /// What stands against a plan where someone else answers. Each reason says itself what to do.
+    pub fn strangers_told(&self, spec: &ClusterSpec) -> Vec<String> {
+        let reason = |(node, why): &(NodeName, String)| {
+            let known = spec.nodes.iter().find(|known| known.name == *node);
+            let at = known.map(|known| SocketAddr::new(known.address, known.agent_port));
+            let at = at.map(|at| format!(", {at}")).unwrap_or_default();
+            format!("someone else than {node} answers at its address{at}: {why}")
+        };
+        self.strangers.iter().map(reason).collect()
+    }
+}
+
 /// Asks every node of the specification what it is and holds, all at once. With a claim, no older
 /// order begins at a node that answered: what the survey does not show cannot happen any more.
 pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec, claim: Option<&Term>) -> Survey {
@@ -106,14 +119,7 @@ pub async fn check(
     survey: Survey,
 ) -> Result<(Outline, Findings, Observed), Vec<String>> {
     if !survey.strangers.is_empty() {
-        // The reason says itself what to do.
-        let reason = |(node, why): &(NodeName, String)| {
-            let known = spec.nodes.iter().find(|known| known.name == *node);
-            let at = known.map(|known| SocketAddr::new(known.address, known.agent_port));
-            let at = at.map(|at| format!(", {at}")).unwrap_or_default();
-            format!("someone else than {node} answers at its address{at}: {why}")
-        };
-        return Err(survey.strangers.iter().map(reason).collect());
+        return Err(survey.strangers_told(spec));
     }
     let mut observed = survey.observed;
     let outline = procedure.outline(spec, &observed).map_err(|blocked| blocked.reasons())?;

@@ -26,6 +26,9 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(10);
 /// A step that takes this many times what it should is left to itself.
 const GRACE: u32 = 3;
+/// Events that are stored in one transaction at most: a screen full of what apt-get prints is one, and
+/// nothing waits for long while nodes talk without a pause.
+const BURST: usize = 256;
 /// How often the display follows the clock.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -108,18 +111,20 @@ impl<'a, 'r> Round<'a, 'r> {
 
     async fn until_idle(&mut self, plan: &Plan) -> Result<RoundEnd, DriveError> {
         loop {
-            if let Some(outcome) = self.engine.outcome() {
+            // News that waits already is stored and shown together.
+            if self.told.is_empty() || self.record.waiting() >= BURST {
                 self.record.flush().map_err(DriveError::Store)?;
-                return Ok(if outcome.cancelled {
-                    RoundEnd::Over(self.interrupted_outcome())
+            }
+            if let Some(outcome) = self.engine.outcome() {
+                return if outcome.cancelled {
+                    self.leave()
                 } else {
-                    RoundEnd::Idle(outcome)
-                });
+                    self.record.flush().map_err(DriveError::Store)?;
+                    Ok(RoundEnd::Idle(outcome))
+                };
             }
             let inputs = match self.next().await {
-                Next::Interrupt if self.interrupted => {
-                    return Ok(RoundEnd::Over(self.interrupted_outcome()));
-                }
+                Next::Interrupt if self.interrupted => return self.leave(),
                 Next::Interrupt => self.interrupt(),
                 Next::News(step, News::Superseded(by)) => {
                     return Ok(RoundEnd::Over(Outcome::Superseded { node: step.node, by }));
@@ -303,21 +308,23 @@ impl<'a, 'r> Round<'a, 'r> {
         let due: Vec<Retry> = due;
         let sends: Vec<_> =
             due.iter().filter_map(|retry| self.ensure(&retry.step, Begin::Ask)).collect();
+        self.record.flush().map_err(DriveError::Store)?;
         if self.next_tick <= now {
             self.next_tick = now + TICK;
             self.record.tick();
         }
-        self.record.flush().map_err(DriveError::Store)?;
         for (step, operation, begin) in sends {
             self.follow(step, operation, begin);
         }
         Ok(inputs)
     }
 
-    fn interrupted_outcome(&self) -> Outcome {
+    /// After Ctrl-C: what runs goes on at the nodes.
+    fn leave(&mut self) -> Result<RoundEnd, DriveError> {
+        self.record.flush().map_err(DriveError::Store)?;
         let running: Vec<StepId> = self.running.keys().cloned().collect();
         let left = self.record.state().left.len();
-        Outcome::Interrupted { left, running }
+        Ok(RoundEnd::Over(Outcome::Interrupted { left, running }))
     }
 }
 

@@ -76,8 +76,9 @@ pub enum Blocked {
     )]
     UnknownMember { member: MemberAt },
     #[error(
-        "etcd's member {member} is not healthy, so no control plane may join now: bring its node back or, \
-         if that machine is gone for ever, take it out of the specification and run {}", .member.removal()
+        "etcd's member {member} is not healthy, so no control plane may join now: start its machine and its \
+         kubelet (`crictl ps -a --name etcd` there shows whether the member runs) or, if that machine is \
+         gone for ever, take it out of the specification and run {}", .member.removal()
     )]
     UnhealthyVoter { member: MemberAt },
     #[error(
@@ -113,13 +114,14 @@ pub enum Blocked {
     )]
     MembershipChanging { node: NodeName, goal: String },
     #[error(
-        "etcd has no leader, so its membership cannot change: see `journalctl -u kubelet` on the \
-         control planes, and start those that are down"
+        "etcd has no leader, so its membership cannot change: start the control planes that are \
+         down; where all are up, see `journalctl -u kubelet` on them"
     )]
     NoLeader,
     #[error(
-        "no member of etcd answers although the cluster was founded: see `crictl ps -a --name etcd` \
-         on the control planes"
+        "no member of etcd answers although the cluster was founded: start the control planes that \
+         are down, see `crictl ps -a --name etcd` and `journalctl -u kubelet` on the others, then \
+         run the same again"
     )]
     EtcdSilent,
     #[error("etcd's membership must not change: {0}")]

@@ -124,6 +124,6 @@ fn is_sound(member: &EtcdMember) -> bool {
 }
 
 /// By name, or by peer address as long as it has not started and told its name.
-pub(super) fn is_of(member: &EtcdMember, node: &NodeName, address: IpAddr) -> bool {
+pub(crate) fn is_of(member: &EtcdMember, node: &NodeName, address: IpAddr) -> bool {
     member.name == node.as_str() || member.peer_urls.contains(&EtcdMember::peer_url(address))
 }

@@ -19,9 +19,11 @@ use std::collections::BTreeMap;
 
 pub use blocked::{Blocked, MemberAt};
 pub use bring_up::outline;
+pub(crate) use membership::is_of;
 pub use pending::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld, pending};
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeName, StepId};
+pub(crate) use quorum::is_unfinished;
 pub use quorum::{Change, Count, Projection, Refusal, project};
 pub use remove::Removal;
 use serde::{Deserialize, Serialize};

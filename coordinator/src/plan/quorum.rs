@@ -40,7 +40,7 @@ impl Count {
 }
 
 /// A member that does not vote yet, or was added and has never started.
-pub(super) fn is_unfinished(member: &EtcdMember) -> bool {
+pub(crate) fn is_unfinished(member: &EtcdMember) -> bool {
     member.learner || member.name.is_empty()
 }
 

@@ -147,6 +147,14 @@ impl RunState {
         self.nodes.iter().find(|(name, _)| name == node).and_then(|(_, node)| node.doing.as_ref())
     }
 
+    /// A step in words, "joining etcd"; its goal's id where no event has told them.
+    pub fn words_of<'a>(&'a self, step: &'a StepId) -> &'a str {
+        let doing = self.doing(&step.node).filter(|doing| doing.step == *step);
+        let planned = || self.left.iter().find(|left| left.step == *step);
+        let words = doing.map(|doing| doing.doing.as_str());
+        words.or_else(|| Some(planned()?.doing.as_str())).unwrap_or(&step.goal)
+    }
+
     /// What a node without work waits for, in words; `None` where nothing is left there.
     pub fn waits_for(&self, node: &NodeName) -> Option<String> {
         let next = self.left.iter().find(|left| left.step.node == *node)?;

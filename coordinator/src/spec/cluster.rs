@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use quorate_proto::goal::{Archive, Endpoint, ExtraArgs, HealthCheck, Manifest, PackageSource};
 use quorate_proto::{KubernetesVersion, NodeName};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// What a cluster must be.
@@ -60,7 +61,8 @@ pub struct NodeSpec {
 }
 
 /// What a node is for. A worker is nothing else; a control plane may balance the load too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     LoadBalancer,
     ControlPlane,

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use nodes::StoredCertificate;
-pub use runs::StoredRun;
-use rusqlite::{Connection, TransactionBehavior};
+pub use runs::{Durability, StoredEvent, StoredRun};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 pub use tokens::{Claimed, TokenRecord, TokenState};
 
 /// The file's name in the state folder.
@@ -41,10 +41,41 @@ pub enum StoreError {
          quorate that wrote it"
     )]
     Newer { path: PathBuf, found: i64 },
-    #[error("reading the store")]
+    #[error("reading {FILE} in the state folder")]
     Read(#[source] rusqlite::Error),
-    #[error("writing the store; see that its disk has room and is writable")]
+    #[error("writing {FILE} in the state folder")]
     Write(#[source] rusqlite::Error),
+}
+
+impl StoreError {
+    /// What a person does about it.
+    pub fn advice(&self) -> &'static str {
+        match self.code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                "the file is damaged: restore it from a backup, or move store.sqlite, \
+                 store.sqlite-wal and store.sqlite-shm out of the state folder; the nodes stay \
+                 enrolled and the cluster as it is, while past runs and unused join tokens are lost"
+            }
+            Some(ErrorCode::DiskFull) => "free some space on the disk of the state folder",
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "another process holds the file: `fuser store.sqlite` in the state folder names it"
+            }
+            Some(ErrorCode::SystemIoFailure) => {
+                "see `df` and `dmesg`: the disk of the state folder is full, or fails"
+            }
+            _ if matches!(self, Self::Newer { .. }) => "nothing was changed",
+            _ => "see that the state folder and the files in it are yours to read and write",
+        }
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        let error = match self {
+            Self::Open { source, .. } => source.downcast_ref::<rusqlite::Error>()?,
+            Self::Read(source) | Self::Write(source) => source,
+            Self::Newer { .. } => return None,
+        };
+        error.sqlite_error_code()
+    }
 }
 
 /// The open store.
@@ -128,6 +159,21 @@ mod tests {
                 assert_eq!(mode & 0o077, 0, "{:?}", entry.path());
             }
         }
+    }
+
+    #[test]
+    fn a_store_that_is_damaged_or_full_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), "no database at all, ".repeat(100)).unwrap();
+        let error = Store::open(folder.path()).unwrap_err();
+        assert!(error.advice().contains("restore it from a backup"), "{error:?}");
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        store.connection.pragma_update(None, "max_page_count", 1).unwrap();
+        let error = (0..100).find_map(|term| store.begin_run(&runs::sample(term)).err()).unwrap();
+        assert_eq!(error.advice(), "free some space on the disk of the state folder");
+        assert_eq!(error.to_string(), "writing store.sqlite in the state folder");
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! JSON for programs: one object a line. Of a run, each event exactly as it is stored; of the other
 //! commands, one object with their result.
 
-use quorate_proto::{Facts, Finding, NodeName, StepId};
+use quorate_proto::{Finding, RunId, StepId};
 use serde::Serialize;
 
 use super::View;
 use super::drift_text::differing;
-use crate::plan::{Findings, Observed, Outline, Plan, Sight};
-use crate::run::{RunState, Silent, Stamped};
+use crate::plan::{Findings, Observed, Outline, Plan};
+use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped};
+use crate::status::Status;
+use crate::store::StoredEvent;
 
 /// Prints each event.
 pub(super) struct Json;
@@ -20,6 +22,46 @@ impl View for Json {
     fn tick(&mut self, _state: &RunState, _at_ms: u64) {}
 
     fn close(&mut self) {}
+}
+
+/// A stored event, to the letter as it was printed then.
+pub fn stored(event: &StoredEvent) -> String {
+    let StoredEvent { seq, at_ms, json } = event;
+    format!("{{\"seq\":{seq},\"at_ms\":{at_ms},\"event\":{json}}}\n")
+}
+
+/// The result of `runs`.
+pub fn runs(runs: &[PastRun], now_ms: u64) -> String {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        runs: Vec<One<'a>>,
+    }
+    #[derive(Serialize)]
+    struct One<'a> {
+        run: &'a RunId,
+        term: u64,
+        cluster: &'a str,
+        spec_sha256: &'a str,
+        started_ms: u64,
+        took_ms: u64,
+        done: usize,
+        failed: Vec<&'a StepId>,
+        fate: Fate,
+        outcome: Option<&'a Outcome>,
+    }
+    let runs = runs.iter().map(|run| One {
+        run: &run.stored.id,
+        term: run.stored.term,
+        cluster: &run.state.cluster,
+        spec_sha256: &run.stored.spec_sha256,
+        started_ms: run.stored.started_ms,
+        took_ms: run.took_ms(now_ms),
+        done: run.state.done,
+        failed: run.state.failed.iter().map(|failed| &failed.step).collect(),
+        fate: run.fate,
+        outcome: run.stored.outcome.as_ref(),
+    });
+    line(&Shown { runs: runs.collect() })
 }
 
 /// The result of `plan`.
@@ -53,28 +95,8 @@ pub fn verdict(holds: bool, outline: &Outline, findings: &Findings, observed: &O
 }
 
 /// The result of `status`.
-pub fn status(observed: &Observed) -> String {
-    #[derive(Serialize)]
-    struct Node<'a> {
-        node: &'a NodeName,
-        silent: Option<&'a str>,
-        clock_offset_ms: Option<i64>,
-        facts: Option<&'a Facts>,
-    }
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        nodes: Vec<Node<'a>>,
-    }
-    let nodes = observed.nodes.iter().map(|(node, sight)| match sight {
-        Sight::Seen { facts, clock } => {
-            let clock_offset_ms = Some(clock.middle_ms());
-            Node { node, silent: None, clock_offset_ms, facts: Some(facts) }
-        }
-        Sight::Silent { why } => {
-            Node { node, silent: Some(why), clock_offset_ms: None, facts: None }
-        }
-    });
-    line(&Shown { nodes: nodes.collect() })
+pub fn status(status: &Status) -> String {
+    line(status)
 }
 
 fn line(value: &impl Serialize) -> String {

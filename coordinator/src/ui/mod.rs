@@ -6,8 +6,9 @@
 pub mod drift_text;
 pub mod json;
 mod live;
-mod plain;
+pub(crate) mod plain;
 pub mod plan_text;
+pub mod runs_text;
 pub mod status_text;
 pub mod summary;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
+use jiff::Timestamp;
 
 use crate::run::{RunState, Stamped};
 use crate::spec::plural;
@@ -92,11 +94,22 @@ fn seconds(ms: u64) -> String {
     format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
 
-/// A stretch of time as people say it: `0.4 s`, `12 s`, `3 min 5 s`.
+/// A stretch of time as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
 pub fn duration(ms: u64) -> String {
+    const MINUTE: u64 = 60_000;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
     match ms {
         0..10_000 => seconds(ms),
-        10_000..60_000 => format!("{} s", ms / 1000),
-        _ => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
+        10_000..MINUTE => format!("{} s", ms / 1000),
+        MINUTE..HOUR => format!("{} min {} s", ms / MINUTE, ms / 1000 % 60),
+        HOUR..DAY => format!("{} h {} min", ms / HOUR, ms % HOUR / MINUTE),
+        DAY.. => format!("{} d {} h", ms / DAY, ms % DAY / HOUR),
     }
+}
+
+/// A moment, in milliseconds since 1970, as the wall clock of UTC has it.
+fn utc(ms: u64) -> String {
+    let moment = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

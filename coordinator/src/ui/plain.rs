@@ -4,6 +4,7 @@ use quorate_proto::{ActivityKind, Event, NodeName, StepId};
 
 use super::{View, duration, plural, seconds, summary};
 use crate::run::{RunEvent, RunState, Stamped};
+use crate::store::StoredEvent;
 
 /// Prints lines as events come.
 pub(super) struct Plain {
@@ -13,15 +14,30 @@ pub(super) struct Plain {
 
 impl View for Plain {
     fn show(&mut self, state: &RunState, stamped: &Stamped) {
-        super::print(&lines(state, stamped));
-        if self.timings && state.outcome.is_some() {
-            super::print(&summary::timings(state));
-        }
+        super::print(&text(state, stamped, self.timings));
     }
 
     fn tick(&mut self, _state: &RunState, _at_ms: u64) {}
 
     fn close(&mut self) {}
+}
+
+/// All that is printed of one event.
+pub(crate) fn text(state: &RunState, stamped: &Stamped, timings: bool) -> String {
+    let mut text = lines(state, stamped);
+    if timings && matches!(stamped.event, RunEvent::Finished { .. }) {
+        text += &summary::timings(state);
+    }
+    text
+}
+
+/// The line of a stored event that another version of quorate wrote and this one does not know.
+pub(super) fn unknown(state: &RunState, event: &StoredEvent) -> String {
+    let json: serde_json::Value = serde_json::from_str(&event.json).unwrap_or_default();
+    let kind = json.get("kind").and_then(|kind| kind.as_str()).unwrap_or("without a kind");
+    let (at, width) = (seconds(event.at_ms), width(state));
+    let known = "this version of quorate does not know what happened here";
+    format!("{at:>8}  {:<width$}  {known}: {kind}\n", "")
 }
 
 /// What one event says; empty where it tells a person nothing new.
@@ -51,10 +67,10 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
             on(&step.node, &format!("is still {doing}{}: following it", by.unwrap_or_default()))
         }
         RunEvent::NotTaken { step, why } => {
-            on(&step.node, &format!("{}: not yet, {why}", step.goal))
+            on(&step.node, &format!("{}: not yet, {why}", state.words_of(step)))
         }
         RunEvent::Freed { step } => {
-            on(&step.node, &format!("is free again, {} is over", step.goal))
+            on(&step.node, &format!("is free again, {} is over", state.words_of(step)))
         }
         RunEvent::Told { step, event } => {
             let told = told(state, step, event).map(|text| on(&step.node, &text));
@@ -66,14 +82,16 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
             on(&step.node, &format!("the connection broke, asking again: {why}"))
         }
         RunEvent::Lost { step, why } => {
-            on(&step.node, &format!("is lost while working on {}: {why}; others go on", step.goal))
+            let doing = state.words_of(step);
+            on(&step.node, &format!("is given up on while {doing}, the others go on: {why}"))
         }
         RunEvent::Overdue { step, seconds } => {
             let doing = state.doing(&step.node).map_or(step.goal.as_str(), |doing| &doing.doing);
             on(&step.node, &format!("still {doing} after {seconds} s; it is not interrupted"))
         }
         RunEvent::Retrying { step, attempt, why } => {
-            on(&step.node, &format!("trying {} again (attempt {attempt}): {why}", step.goal))
+            let doing = state.words_of(step);
+            on(&step.node, &format!("{doing}: trying again, attempt {attempt}, as {why}"))
         }
         RunEvent::Interrupted => at("", summary::INTERRUPTED),
         RunEvent::Dispatched { .. } => String::new(),

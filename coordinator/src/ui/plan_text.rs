@@ -4,7 +4,7 @@
 use quorate_proto::{Drift, Finding, NodeName};
 
 use super::{line, plural};
-use crate::plan::{Count, Left, Plan, Tolerance};
+use crate::plan::{Count, Left, Plan, Tolerance, Warning};
 use crate::run::words;
 use crate::spec::ClusterSpec;
 
@@ -50,9 +50,12 @@ pub fn brief(spec: &ClusterSpec, plan: &Plan) -> String {
     for node in &spec.nodes {
         let of_node = plan.steps.iter().filter(|left| left.step.id.node == node.name);
         let steps: Vec<&Left> = of_node.collect();
-        let mut restarts: Vec<&str> =
-            steps.iter().filter_map(|left| left.step.restarts.as_deref()).collect();
-        restarts.dedup();
+        let mut restarts: Vec<&str> = Vec::new();
+        for what in steps.iter().filter_map(|left| left.step.restarts.as_deref()) {
+            if !restarts.contains(&what) {
+                restarts.push(what);
+            }
+        }
         if !steps.is_empty() {
             let restarts = if restarts.is_empty() {
                 String::new()
@@ -99,8 +102,8 @@ fn drift(drift: &Drift) -> String {
 }
 
 fn held_back(plan: &Plan) -> String {
-    let warnings = plan.warnings.iter().map(|warning| format!("  {warning}\n"));
-    let mut text: String = warnings.collect();
+    let mut text: String =
+        plan.warnings.iter().map(|known| format!("  {}\n", warning(plan, known))).collect();
     if !plan.withheld.is_empty() {
         let mut silent: Vec<&str> =
             plan.withheld.iter().map(|withheld| withheld.silent.as_str()).collect();
@@ -117,6 +120,19 @@ fn held_back(plan: &Plan) -> String {
         );
     }
     if text.is_empty() { text } else { format!("\nheld back or to be known:\n{text}") }
+}
+
+/// A plan names operations by their goals' ids; most are of steps that it has words for.
+fn warning(plan: &Plan, warning: &Warning) -> String {
+    let Warning::UnderWay { node, goal } = warning else { return warning.to_string() };
+    let of_step = |left: &&Left| left.step.id.node == *node && left.step.id.goal == *goal;
+    match plan.steps.iter().find(of_step) {
+        Some(left) => {
+            let doing = words::doing(&left.step.goal);
+            format!("{node} is still {doing} for an earlier run; this run follows it")
+        }
+        None => warning.to_string(),
+    }
 }
 
 fn etcd(tolerance: &Tolerance) -> String {

@@ -1,55 +1,54 @@
-//! `quorate status` as text: what each node says of itself, and etcd as its members see it.
+//! `quorate status` as text: where the cluster stands, each node, etcd's members, what to do next.
 
-use quorate_proto::{EtcdFacts, Facts, NodeName};
+use quorate_proto::Facts;
 
-use super::{duration, line, plural};
-use crate::plan::{Count, Observed, Sight};
-use crate::spec::{ClusterSpec, NodeSpec, Role};
+use super::{duration, line, plural, utc};
+use crate::run::short;
+use crate::spec::Role;
+use crate::status::{
+    EtcdStatus, MemberState, MemberStatus, NodeStatus, OperationStatus, Stage, Status, Whose,
+};
 
-/// All nodes in the order of the specification, then etcd.
-pub fn text(spec: &ClusterSpec, observed: &Observed, now_ms: u64) -> String {
-    let width = spec.nodes.iter().map(|node| node.name.as_str().len()).max().unwrap_or_default();
-    let mut text = format!("cluster {}, Kubernetes {}\n\n", spec.name, spec.version);
-    for node in &spec.nodes {
-        let lines = match observed.nodes.get(&node.name) {
-            Some(Sight::Seen { facts, clock }) => seen(node, facts, clock.middle_ms(), now_ms),
-            Some(Sight::Silent { why }) => vec![format!("does not answer: {why}")],
-            None => vec!["was not asked".to_owned()],
-        };
-        for (at, said) in lines.iter().enumerate() {
-            let name = if at == 0 { node.name.as_str() } else { "" };
+/// A clock that is further from ours is worth a word.
+const CLOCK_MS: u64 = 500;
+/// Of a run's id: enough to find it in `quorate runs`.
+const RUN: usize = 13;
+
+/// All of it. `machines` adds what each machine is.
+pub fn text(status: &Status, machines: bool) -> String {
+    let mut text = format!("cluster {}, Kubernetes {}\n", status.cluster, status.version);
+    line(&mut text, format_args!("{}\n", status.summary));
+    let width = status.nodes.iter().map(|node| node.node.as_str().len()).max().unwrap_or_default();
+    for node in &status.nodes {
+        for (at, said) in lines(node, machines).iter().enumerate() {
+            let name = if at == 0 { node.node.as_str() } else { "" };
             line(&mut text, format_args!("{name:<width$}  {said}"));
         }
     }
-    text + "\n" + &etcd(observed)
+    text += "\n";
+    text += &status.etcd.as_ref().map_or_else(|| "etcd: no member answers\n".to_owned(), etcd);
+    text += "\n";
+    for reason in &status.blocked {
+        line(&mut text, format_args!("blocked: {reason}"));
+    }
+    line(&mut text, format_args!("next: {}", status.next));
+    text
 }
 
-fn seen(node: &NodeSpec, facts: &Facts, offset_ms: i64, now_ms: u64) -> Vec<String> {
-    let machine = &facts.machine;
-    let roles: Vec<_> = node.roles.iter().map(|role| role_name(*role)).collect();
-    let mut lines = vec![format!(
-        "{} at {}: {}, kernel {}, {} CPUs, {} MiB memory, {} GiB free, agent {}",
-        roles.join(", "),
-        node.address,
-        machine.os,
-        machine.kernel,
-        machine.cpus,
-        machine.memory_mib,
-        machine.disk_free_mib / 1024,
-        facts.agent_version,
-    )];
-    if !(node.roles.len() == 1 && node.roles.contains(&Role::LoadBalancer)) {
-        lines.push(holds(facts));
+fn lines(node: &NodeStatus, machines: bool) -> Vec<String> {
+    let roles: Vec<&str> = node.roles.iter().map(|role| role_name(*role)).collect();
+    let mut lines = vec![format!("{}: {}", roles.join(" and "), stage(node))];
+    if let Some(under_way) = &node.under_way {
+        lines.extend(operation(under_way));
     }
-    if let Some(under_way) = &facts.under_way {
-        // `since_ms` is of the node's clock; the offset brings it to ours.
-        let since = under_way.since_ms.saturating_add_signed(-offset_ms);
-        let (goal, run) = (&under_way.goal, &under_way.term.run);
-        let elapsed = duration(now_ms.saturating_sub(since));
-        lines.push(format!("has been at {goal} for {elapsed}, by order of run {run}"));
+    let offset = node.clock_offset_ms.unwrap_or_default();
+    if offset.unsigned_abs() > CLOCK_MS {
+        let apart = duration(offset.unsigned_abs());
+        let way = if offset > 0 { "ahead of" } else { "behind" };
+        lines.push(format!("its clock is {apart} {way} this machine's"));
     }
-    if offset_ms.abs() > 500 {
-        lines.push(format!("its clock is {offset_ms} ms from this machine's"));
+    if let Some(facts) = node.facts.as_ref().filter(|_| machines) {
+        lines.push(machine(node, facts));
     }
     lines
 }
@@ -62,43 +61,92 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-fn holds(facts: &Facts) -> String {
-    let kubernetes = &facts.kubernetes;
-    let kubelet = match kubernetes.kubelet_version {
-        Some(version) => format!("kubelet {version}"),
-        None => return "holds nothing of Kubernetes yet".to_owned(),
+fn stage(node: &NodeStatus) -> String {
+    let version = node.facts.as_ref().and_then(|facts| facts.kubernetes.kubelet_version);
+    let kubelet = version.map_or_else(String::new, |version| format!(", kubelet {version}"));
+    match node.stage {
+        Stage::Silent => {
+            return format!("does not answer: {}", node.silent.as_deref().unwrap_or("no reason"));
+        }
+        Stage::LoadBalancer => "answers",
+        Stage::Bare => "bare, no kubelet is installed",
+        Stage::Installed => "packages are installed, nothing of the cluster yet",
+        Stage::Certified => "has the cluster's certificates",
+        Stage::Configured => "has its kubeconfigs",
+        Stage::Joining => "kubelet started, not let in yet",
+        Stage::PodsInPlace => "pods are in place, not in etcd yet",
+        Stage::MemberUnstarted => "added to etcd, never started",
+        Stage::Learner => "in etcd as a learner, no vote yet",
+        Stage::MemberDown => "ITS ETCD MEMBER IS DOWN",
+        Stage::NoApiServer => "in etcd, NO API SERVER'S POD",
+        Stage::Joined => "joined",
+        Stage::Serves => "serves, in etcd as a voter",
+    }
+    .to_owned()
+        + &kubelet
+}
+
+fn operation(under_way: &OperationStatus) -> [String; 2] {
+    let OperationStatus { doing, term, by, since_ms, for_ms, .. } = under_way;
+    let (elapsed, since) = (duration(*for_ms), utc(*since_ms));
+    let whose = match by {
+        Whose::Running => "which goes on here",
+        Whose::Over => "which is over or was cut off",
+        Whose::Other => "of another coordinator",
     };
-    let joined = if kubernetes.kubelet_conf { "joined" } else { "not joined" };
-    if kubernetes.static_pods.is_empty() {
-        return format!("{kubelet}, {joined}");
-    }
-    format!("{kubelet}, {joined}, runs {}", kubernetes.static_pods.join(", "))
+    [
+        format!("{doing}, for {elapsed} now, since {since} UTC"),
+        format!("by order of run {} (term {}), {whose}", short(&term.run, RUN), term.number),
+    ]
 }
 
-fn etcd(observed: &Observed) -> String {
-    match observed.etcd() {
-        Some((node, etcd)) => members(node, etcd),
-        None => "etcd: no member answers\n".to_owned(),
-    }
+fn machine(node: &NodeStatus, facts: &Facts) -> String {
+    let machine = &facts.machine;
+    format!(
+        "{}, {}, kernel {}, {} CPUs, {} MiB memory, {} GiB free, agent {}",
+        node.address,
+        machine.os,
+        machine.kernel,
+        machine.cpus,
+        machine.memory_mib,
+        machine.disk_free_mib / 1024,
+        facts.agent_version,
+    )
 }
 
-fn members(seen_from: &NodeName, etcd: &EtcdFacts) -> String {
-    let count = Count::of(etcd);
-    let leader = etcd.members.iter().find(|member| Some(member.id) == etcd.leader);
-    let leader = match leader {
-        Some(member) => format!("leader {}", member.name),
+fn etcd(etcd: &EtcdStatus) -> String {
+    let leader = match &etcd.leader {
+        Some(leader) => format!("leader {leader}"),
         None => "NO LEADER: writes stand still".to_owned(),
     };
     let mut text = format!(
-        "etcd, as {seen_from} sees it: {}, {leader}, {} more may fail\n",
-        plural(count.voters, "voter"),
-        count.tolerance(),
+        "etcd, as {} sees it: {}, {leader}, {} more may fail\n",
+        etcd.seen_from,
+        plural(etcd.count.voters, "voter"),
+        etcd.tolerance,
     );
+    let id = etcd.members.iter().map(|member| member.id.len()).max().unwrap_or_default();
+    let label = etcd.members.iter().map(|member| member.label().len()).max().unwrap_or_default();
     for member in &etcd.members {
-        let name = if member.name.is_empty() { "(never started)" } else { &member.name };
-        let sort = if member.learner { "learner" } else { "voter" };
-        let health = if member.healthy { "healthy" } else { "DOES NOT ANSWER" };
-        line(&mut text, format_args!("  {name}  {sort}, {health}"));
+        let (hex, name) = (&member.id, member.label());
+        line(&mut text, format_args!("  {hex:>id$}  {name:<label$}  {}", standing(member)));
     }
     text
+}
+
+fn standing(member: &MemberStatus) -> String {
+    let health = if member.healthy { "healthy" } else { "DOES NOT ANSWER" };
+    let standing = match member.state {
+        MemberState::Voter => format!("voter, {health}"),
+        MemberState::Learner => format!("learner, {health}"),
+        MemberState::Unstarted => "added, never started".to_owned(),
+    };
+    let at = match member.state {
+        MemberState::Voter if member.node.is_some() => String::new(),
+        MemberState::Voter | MemberState::Learner | MemberState::Unstarted => {
+            format!(", {}", member.peer_urls.join(" "))
+        }
+    };
+    let stranger = if member.node.is_none() { ", NOT IN THE SPECIFICATION" } else { "" };
+    format!("{standing}{at}{stranger}")
 }

@@ -3,7 +3,7 @@
 use quorate_proto::{Finding, NodeName, StepId};
 
 use super::{duration, line, plural, seconds};
-use crate::run::{Account, Ended, Failed, Outcome, RunState};
+use crate::run::{Account, Ended, Failed, NodeState, Outcome, RunState};
 
 /// What Ctrl-C brings about.
 pub(super) const INTERRUPTED: &str = "interrupted: no further order is sent, waiting for what runs \
@@ -58,9 +58,14 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
         Outcome::Interrupted { left, running } => {
             line(&mut text, format_args!("interrupted: {} left", plural(*left, "step")));
             for step in running {
-                line(&mut text, format_args!("  {} goes on at node {}", step.goal, step.node));
+                line(&mut text, format_args!("  {} goes on {}", step.node, state.words_of(step)));
             }
-            line(&mut text, format_args!("next: {command} goes on from here"));
+            let how = if running.is_empty() {
+                "it goes on from here"
+            } else {
+                "it follows what runs and goes on; `quorate status` shows how far that is"
+            };
+            line(&mut text, format_args!("next: run {command} again: {how}"));
         }
     }
     text + &time(account)
@@ -126,18 +131,30 @@ pub fn timings(state: &RunState) -> String {
     ended.iter().map(line).collect()
 }
 
+/// What stands in the way of the steps that are left, and what to do.
 fn again(state: &RunState) -> String {
-    let failed = state.failed.iter().map(|failed| format!("  failed: {}\n", failed.step));
-    let silent = state.nodes.iter().filter(|(_, node)| node.silent.is_some());
-    let silent = silent.map(|(node, _)| {
-        format!(
-            "  {node} does not answer: start its agent or, if that machine is gone for ever, take it out \
-             of the specification and run `quorate node remove {node}`\n"
-        )
-    });
-    let command = command(state);
-    failed.chain(silent).collect::<String>()
-        + &format!("next: see to the above, then run {command} again: it goes on from here\n")
+    let mut text = String::new();
+    for failed in &state.failed {
+        let cause = failed.failure.as_ref().and_then(|failure| failure.causes.first());
+        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        line(&mut text, format_args!("  {} failed {}{cause}", failed.step.node, failed.doing));
+    }
+    let silent = |(node, of_node): &(NodeName, NodeState)| {
+        of_node.silent.as_ref().map(|why| {
+            format!(
+                "  {node} does not answer: {why}\n    if that machine is gone for ever, take it out of \
+                 the specification and run `quorate node remove {node}`\n"
+            )
+        })
+    };
+    let silent: String = state.nodes.iter().filter_map(silent).collect();
+    let first = match (state.failed.is_empty(), silent.is_empty()) {
+        (false, true) => "see to what failed, then run",
+        (false, false) => "see to what failed and start what does not answer, then run",
+        (true, false) => "start the agents there with `systemctl start quorate-agent`, then run",
+        (true, true) => "run",
+    };
+    format!("{text}{silent}next: {first} {} again: it goes on from here\n", command(state))
 }
 
 /// What a person types to have the run go on.
@@ -160,7 +177,11 @@ fn removed(state: &RunState, node: &NodeName, took: &str) -> String {
 }
 
 fn steps(steps: &[StepId], state: &str) -> String {
-    let mut nodes: Vec<&str> = steps.iter().map(|step| step.node.as_str()).collect();
-    nodes.dedup();
+    let mut nodes: Vec<&str> = Vec::new();
+    for StepId { node, .. } in steps {
+        if !nodes.contains(&node.as_str()) {
+            nodes.push(node.as_str());
+        }
+    }
     format!("{} {state} on {}", plural(steps.len(), "step"), nodes.join(", "))
 }

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use crate::driver::now_ms;
 use crate::fleet::{Fleet, FleetError};
 use crate::run::RunEvent;
-use crate::store::Store;
+use crate::store::{Store, StoredEvent};
 
 /// What goes wrong with the next order for a goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,11 +159,14 @@ impl FakeFleet {
         let Some(folder) = &self.witness else { return };
         let store = Store::open(folder).unwrap();
         let run = store.newest_run().unwrap().unwrap();
-        let known = store.events(&run.id).unwrap().into_iter().any(|stamped| match stamped.event {
-            RunEvent::Dispatched { operation: known, .. }
-            | RunEvent::Followed { operation: known, .. } => known == *operation,
-            _ => false,
-        });
+        let known =
+            store.events(&run.id).unwrap().iter().filter_map(StoredEvent::read).any(|stamped| {
+                match stamped.event {
+                    RunEvent::Dispatched { operation: known, .. }
+                    | RunEvent::Followed { operation: known, .. } => known == *operation,
+                    _ => false,
+                }
+            });
         assert!(known, "the order was sent before it was stored");
     }
 }

@@ -13,13 +13,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::fake::{FakeFleet, Fault, node, order_of_another};
-use super::{Request, apply, draw_up, survey};
+use super::{DriveError, Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
 use crate::plan::{Procedure, Removal};
 use crate::run::{Outcome, RunEvent, RunState, Stamped};
 use crate::spec::{self, ClusterSpec};
-use crate::store::Store;
-use crate::ui::View;
+use crate::store::{Store, StoredEvent};
+use crate::ui::{View, plain, runs_text};
 
 const NODES: [&str; 4] = ["cp-1", "cp-2", "cp-3", "worker-1"];
 
@@ -29,6 +29,8 @@ struct Site {
     spec: ClusterSpec,
     presses: watch::Sender<u32>,
     seen: Arc<Mutex<Vec<Stamped>>>,
+    /// What the plain view printed.
+    printed: Arc<Mutex<String>>,
     /// Ctrl-C at these events, by what they are.
     press_at: Vec<fn(&RunEvent) -> bool>,
 }
@@ -36,12 +38,14 @@ struct Site {
 /// Keeps what it is shown.
 struct Witness {
     seen: Arc<Mutex<Vec<Stamped>>>,
+    printed: Arc<Mutex<String>>,
     presses: watch::Sender<u32>,
     press_at: Vec<fn(&RunEvent) -> bool>,
 }
 
 impl View for Witness {
-    fn show(&mut self, _state: &RunState, stamped: &Stamped) {
+    fn show(&mut self, state: &RunState, stamped: &Stamped) {
+        *self.printed.lock().unwrap() += &plain::text(state, stamped, true);
         self.seen.lock().unwrap().push(stamped.clone());
         if self.press_at.first().is_some_and(|press| press(&stamped.event)) {
             self.press_at.remove(0);
@@ -74,7 +78,8 @@ spec:
         let fleet = FakeFleet::new(&NODES);
         let spec = spec::parse(text, "cluster.yaml", folder.path()).unwrap().spec;
         let (presses, seen) = (watch::channel(0).0, Arc::default());
-        Self { folder, fleet, spec, presses, seen, press_at: Vec::new() }
+        let printed = Arc::default();
+        Self { folder, fleet, spec, presses, seen, printed, press_at: Vec::new() }
     }
 
     async fn apply(&self) -> Outcome {
@@ -82,7 +87,16 @@ spec:
     }
 
     async fn carry_out(&self, procedure: Procedure) -> Outcome {
+        self.try_to(procedure).await.unwrap()
+    }
+
+    async fn try_apply(&self) -> Result<Outcome, DriveError> {
+        self.try_to(Procedure::BringUp).await
+    }
+
+    async fn try_to(&self, procedure: Procedure) -> Result<Outcome, DriveError> {
         self.seen.lock().unwrap().clear();
+        self.printed.lock().unwrap().clear();
         self.presses.send_replace(0);
         let mut store = Store::open(self.folder.path()).unwrap();
         let request = Request {
@@ -98,14 +112,15 @@ spec:
         let seen = survey(&fleet, &self.spec, None).await;
         let first = match draw_up(&fleet, &self.spec, &procedure, seen).await {
             Ok(first) => first,
-            Err(reasons) => return Outcome::Blocked { reasons },
+            Err(reasons) => return Ok(Outcome::Blocked { reasons }),
         };
         let witness = Witness {
             seen: Arc::clone(&self.seen),
+            printed: Arc::clone(&self.printed),
             presses: self.presses.clone(),
             press_at: self.press_at.clone(),
         };
-        apply(&request, first, &mut store, Box::new(witness)).await.unwrap()
+        apply(&request, first, &mut store, Box::new(witness)).await
     }
 
     fn seen(&self, wanted: impl Fn(&RunEvent) -> bool) -> usize {
@@ -113,6 +128,10 @@ spec:
     }
 
     fn stored(&self) -> Vec<Stamped> {
+        self.stored_events().iter().filter_map(StoredEvent::read).collect()
+    }
+
+    fn stored_events(&self) -> Vec<StoredEvent> {
         let store = Store::open(self.folder.path()).unwrap();
         store.events(&store.newest_run().unwrap().unwrap().id).unwrap()
     }
@@ -163,10 +182,47 @@ async fn what_is_stored_is_what_was_shown_and_holds_no_secret() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_is_shown_again_to_the_letter_whether_it_ended_or_was_cut_off() {
+    let site = Site::new();
+    site.fleet.fault("cp-3", "packages", &[Fault::Fails]);
+    site.fleet.fault("cp-2", "etcd-member", &[Fault::Breaks]);
+    site.apply().await;
+    let printed = site.printed.lock().unwrap().clone();
+    assert!(printed.contains("FAILED: installing packages"), "{printed}");
+    assert_eq!(runs_text::replay(&site.stored_events(), true), printed);
+    tokio::select! {
+        _ = site.apply() => panic!("cp-3 takes longer than that"),
+        () = tokio::time::sleep(std::time::Duration::from_secs(3)) => {}
+    }
+    let printed = site.printed.lock().unwrap().clone();
+    assert!(printed.lines().count() > 3, "{printed}");
+    assert_eq!(runs_text::replay(&site.stored_events(), true), printed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_order_is_on_disk_before_it_is_sent() {
     let mut site = Site::new();
     site.fleet.witness = Some(site.folder.path().to_owned());
     assert_eq!(site.apply().await, Outcome::Holds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_be_recorded_sends_no_further_order() {
+    let site = Site::new();
+    let breaks = async {
+        while site.fleet.orders() < 2 * NODES.len() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        let store = rusqlite::Connection::open(site.folder.path().join("store.sqlite")).unwrap();
+        store.execute_batch("DROP TABLE events").unwrap();
+        site.fleet.orders()
+    };
+    let (outcome, before) = tokio::join!(site.try_apply(), breaks);
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, DriveError::Store(_)), "{error:?}");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    // Those that were on their way ended.
+    assert!(site.fleet.orders() <= before + NODES.len());
 }
 
 #[tokio::test(start_paused = true)]

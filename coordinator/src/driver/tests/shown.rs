@@ -7,6 +7,7 @@ use super::{Fault, Site};
 use crate::driver::{Drawn, check, draw_up, survey};
 use crate::fleet::Fleet;
 use crate::plan::Procedure;
+use crate::status::{Runs, Status};
 use crate::ui::{drift_text, json, plan_text, status_text};
 use quorate_proto::Goal;
 
@@ -27,8 +28,9 @@ impl Site {
 
     async fn status(&self) -> String {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
-        let observed = survey(&fleet, &self.spec, None).await.observed;
-        status_text::text(&self.spec, &observed, crate::driver::now_ms())
+        let seen = survey(&fleet, &self.spec, None).await;
+        let status = Status::of(&self.spec, &seen, &Runs::default(), crate::driver::now_ms());
+        status_text::text(&status, false)
     }
 }
 
@@ -73,6 +75,20 @@ async fn a_plan_names_what_is_held_back_by_a_silent_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plan_says_in_words_what_still_runs_and_each_restart_once() {
+    let site = Site::new();
+    order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
+    let plan = site.drawn().await.plan;
+    for text in [plan_text::text(&site.spec, &plan), plan_text::brief(&site.spec, &plan)] {
+        let line = "  cp-1 is still turning swap off for an earlier run; this run follows it\n";
+        assert!(text.contains(line), "{text}");
+    }
+    let brief = plan_text::brief(&site.spec, &plan);
+    let cp_1 = brief.lines().find(|line| line.starts_with("cp-1: ")).unwrap();
+    assert_eq!(cp_1.matches(", restarts the kubelet").count(), 1, "{cp_1}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn verify_names_each_difference_and_the_dead_node() {
     let site = Site::new();
     site.apply().await;
@@ -96,10 +112,15 @@ async fn status_shows_nodes_operations_and_etcd() {
     site.fleet.forget_term("cp-1");
     order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
     let text = site.status().await;
-    assert!(text.contains("worker-1  does not answer: no route to host"), "{text}");
-    assert!(text.contains("has been at swap-off for 0.0 s, by order of run another"), "{text}");
-    assert!(
-        text.contains("sees it: 3 voters, leader cp-1, 1 more may fail\n  cp-1  voter, healthy\n"),
-        "{text}"
-    );
+    let start = "cluster lab, Kubernetes v1.35.4\n\
+                 all 3 control planes serve; worker-1 does not answer; cp-1 is turning swap off now\n";
+    assert!(text.starts_with(start), "{text}");
+    assert!(text.contains("worker-1  worker: does not answer: no route to host"), "{text}");
+    assert!(text.contains("turning swap off, for 0.0 s now, since "), "{text}");
+    assert!(text.contains("by order of run another (term 3), of another coordinator"), "{text}");
+    let etcd = "sees it: 3 voters, leader cp-1, 1 more may fail\n  1  cp-1  voter, healthy\n";
+    assert!(text.contains(etcd), "{text}");
+    let next = "next: run `quorate apply` again: it follows what runs and goes on, without \
+                worker-1 until the agent answers there\n";
+    assert!(text.ends_with(next), "{text}");
 }

@@ -1,0 +1,237 @@
+//! One node: how far it has come in the bring-up, and what it is at.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use quorate_proto::{
+    Facts, KubernetesFacts, Machine, NodeName, OperationId, StepId, Term, UnderWay,
+};
+use serde::Serialize;
+
+use super::Runs;
+use super::etcd::{EtcdStatus, MemberState};
+use crate::plan::{ClockOffset, Observed, Sight, outline};
+use crate::run::words;
+use crate::spec::{ClusterSpec, NodeSpec, Role};
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    pub node: NodeName,
+    pub address: IpAddr,
+    pub roles: Vec<Role>,
+    pub stage: Stage,
+    /// Why it does not answer.
+    pub silent: Option<String>,
+    pub under_way: Option<OperationStatus>,
+    /// How far its clock is ahead of the coordinator's.
+    pub clock_offset_ms: Option<i64>,
+    pub facts: Option<Facts>,
+}
+
+/// How far a node has come, in the order of the bring-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It does not answer: it may be anywhere.
+    Silent,
+    /// It answers, and its facts tell no more: it only balances the load.
+    LoadBalancer,
+    /// No kubelet is installed.
+    Bare,
+    /// The packages are there, and nothing of a cluster.
+    Installed,
+    /// It has certificates of the cluster.
+    Certified,
+    /// A founder that has its kubeconfigs.
+    Configured,
+    /// A worker's kubelet was started and has no certificate yet.
+    Joining,
+    /// The control plane's pods are in place; etcd knows of no member here, or nobody can tell.
+    PodsInPlace,
+    /// A member was added for it and never started.
+    MemberUnstarted,
+    /// Its member follows and does not vote yet.
+    Learner,
+    /// Its member votes and is not healthy, or is silent.
+    MemberDown,
+    /// Its member is healthy; no API server's pod is in place.
+    NoApiServer,
+    /// A worker whose kubelet has its certificate.
+    Joined,
+    /// Its member votes and is healthy, and its API server's pod is in place.
+    Serves,
+}
+
+/// An operation that a node is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperationStatus {
+    pub operation: OperationId,
+    pub goal: String,
+    /// The goal in words: "joining etcd".
+    pub doing: String,
+    pub term: Term,
+    pub by: Whose,
+    /// Since 1970, by the coordinator's clock.
+    pub since_ms: u64,
+    pub for_ms: u64,
+}
+
+/// What is known of the run that an operation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// It goes on from this state folder.
+    Running,
+    /// It was made from this state folder, and is over or was cut off.
+    Over,
+    /// It was made by another coordinator, or is not recorded any more.
+    Other,
+}
+
+impl NodeStatus {
+    pub(super) fn of(
+        node: &NodeSpec,
+        sight: Option<&Sight>,
+        etcd: Option<&EtcdStatus>,
+        words: &Words<'_>,
+        now_ms: u64,
+    ) -> Self {
+        let (stage, silent, seen) = match sight {
+            Some(Sight::Seen { facts, clock }) => {
+                (stage(node, facts, etcd), None, Some((facts, clock)))
+            }
+            Some(Sight::Silent { why }) => (Stage::Silent, Some(why.clone()), None),
+            None => (Stage::Silent, Some("it was not asked".to_owned()), None),
+        };
+        let under_way = seen.and_then(|(facts, _)| {
+            let under_way = facts.under_way.as_ref()?;
+            Some(words.operation(&node.name, under_way, facts.machine.clock_ms, now_ms))
+        });
+        Self {
+            node: node.name.clone(),
+            address: node.address,
+            roles: node.roles.iter().copied().collect(),
+            stage,
+            silent,
+            under_way,
+            clock_offset_ms: seen.map(|(_, clock)| clock.middle_ms()),
+            facts: seen.map(|(facts, _)| (**facts).clone()),
+        }
+    }
+
+    /// Whether it has this role.
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Whether its facts show all that a bring-up makes of it.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::LoadBalancer | Stage::Joined | Stage::Serves)
+    }
+}
+
+fn stage(node: &NodeSpec, facts: &Facts, etcd: Option<&EtcdStatus>) -> Stage {
+    let held = &facts.kubernetes;
+    if node.roles.contains(&Role::ControlPlane) {
+        control_plane(node, facts, etcd)
+    } else if !node.roles.contains(&Role::Worker) {
+        Stage::LoadBalancer
+    } else if held.kubelet_conf {
+        Stage::Joined
+    } else if held.ca.is_some() {
+        Stage::Joining
+    } else {
+        early(held)
+    }
+}
+
+fn control_plane(node: &NodeSpec, facts: &Facts, etcd: Option<&EtcdStatus>) -> Stage {
+    let held = &facts.kubernetes;
+    let has_pod = |name: &str| held.static_pods.iter().any(|pod| pod == name);
+    match etcd.and_then(|etcd| etcd.member(&node.name)) {
+        Some(member) if member.state == MemberState::Unstarted => Stage::MemberUnstarted,
+        Some(member) if member.state == MemberState::Learner => Stage::Learner,
+        Some(member) if !member.healthy => Stage::MemberDown,
+        Some(_) if has_pod("kube-apiserver") => Stage::Serves,
+        Some(_) => Stage::NoApiServer,
+        None if held.etcd_data => Stage::MemberDown,
+        None if !held.static_pods.is_empty() => Stage::PodsInPlace,
+        None if held.super_admin && held.kubelet_conf => Stage::Configured,
+        None if held.ca.is_some() => Stage::Certified,
+        None => early(held),
+    }
+}
+
+fn early(held: &KubernetesFacts) -> Stage {
+    if held.kubelet_version.is_some() { Stage::Installed } else { Stage::Bare }
+}
+
+/// The steps of a specification in a person's words: nodes name their operations by ids alone.
+pub(super) struct Words<'a> {
+    doing: BTreeMap<StepId, String>,
+    runs: &'a Runs,
+}
+
+impl<'a> Words<'a> {
+    /// By all steps that there can be: those of machines that hold nothing yet.
+    pub(super) fn of(spec: &ClusterSpec, runs: &'a Runs) -> Self {
+        let bare = |node: &NodeSpec| {
+            let machine = Machine {
+                machine_id: node.name.to_string(),
+                cpus: u32::MAX,
+                memory_mib: u64::MAX,
+                disk_free_mib: u64::MAX,
+                ..Machine::default()
+            };
+            let facts = Box::new(Facts {
+                node: node.name.clone(),
+                agent_version: String::new(),
+                machine,
+                term: Term::default(),
+                under_way: None,
+                kubernetes: KubernetesFacts::default(),
+                etcd: None,
+            });
+            (node.name.clone(), Sight::Seen { facts, clock: ClockOffset::default() })
+        };
+        let observed = Observed { nodes: spec.nodes.iter().map(bare).collect() };
+        let steps = outline(spec, &observed).unwrap_or_default().steps;
+        let doing = steps.into_iter().map(|step| (step.id, words::doing(&step.goal)));
+        Self { doing: doing.collect(), runs }
+    }
+
+    /// Both its beginning and the present are by the node's clock, so that it does not matter how
+    /// that goes.
+    fn operation(
+        &self,
+        node: &NodeName,
+        under_way: &UnderWay,
+        node_now_ms: u64,
+        now_ms: u64,
+    ) -> OperationStatus {
+        let UnderWay { operation, term, goal, since_ms } = under_way.clone();
+        let for_ms = node_now_ms.saturating_sub(since_ms);
+        let doing = self.doing.get(&StepId { node: node.clone(), goal: goal.clone() });
+        OperationStatus {
+            operation,
+            doing: doing.cloned().unwrap_or_else(|| format!("working on {goal}")),
+            goal,
+            by: self.whose(&term),
+            term,
+            since_ms: now_ms.saturating_sub(for_ms),
+            for_ms,
+        }
+    }
+
+    fn whose(&self, term: &Term) -> Whose {
+        let Runs { holder, recorded } = self.runs;
+        if holder.as_ref().is_some_and(|holder| holder.run == term.run) {
+            Whose::Running
+        } else if recorded.iter().any(|run| run.id == term.run) {
+            Whose::Over
+        } else {
+            Whose::Other
+        }
+    }
+}
