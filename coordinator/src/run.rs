@@ -44,6 +44,8 @@ pub enum RunEvent {
     },
     /// All nodes were looked at: this is left to do.
     Planned { left: Vec<PlannedStep>, silent: Vec<Silent> },
+    /// Nodes that answered before are silent in a look, and get so many seconds to come back.
+    Missed { silent: Vec<Silent>, seconds: u64 },
     /// An order is about to be sent. Stored before it goes out.
     Dispatched { step: StepId, operation: OperationId, doing: String, done: String },
     /// A node works on an order of another run, and this run follows it.

@@ -5,6 +5,7 @@
 //! events in one line, `lock` keeps a second run away.
 
 mod lock;
+mod look;
 mod material;
 mod observe;
 mod order;
@@ -22,6 +23,7 @@ use quorate_proto::{NodeName, RunId, StepId, Term};
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 
+use self::look::Looks;
 use self::order::Orders;
 use self::record::Record;
 use self::round::{Round, RoundEnd};
@@ -109,13 +111,14 @@ async fn rounds(
     });
     // Orders may still be on their way from a run before: only a look that claims the nodes is a
     // ground to act on. Where there is nothing to do no node need be claimed.
+    let mut looks = Looks::after(&first.observed);
     let mut look = Some(first).filter(|first| first.plan.is_complete());
     let mut progress = Progress::default();
     loop {
         let drawn = match look.take() {
             Some(drawn) => Ok(drawn),
             None => {
-                let seen = survey(fleet, spec, Some(&orders.term)).await;
+                let seen = looks.look(request, &orders.term, record).await?;
                 if let Some((node, by)) = seen.superseded {
                     return Ok(Outcome::Superseded { node, by });
                 }

@@ -6,7 +6,7 @@ use quorate_proto::{
     Activity, ActivityKind, Event, Failure, Finding, NodeName, OperationId, RunId, StepId,
 };
 
-use super::{Account, Outcome, PlannedStep, RunEvent, Stamped};
+use super::{Account, Outcome, PlannedStep, RunEvent, Silent, Stamped};
 use crate::plan::Lane;
 
 /// What is known of a run after some of its events. Upheld by [`RunState::fold`] alone.
@@ -105,6 +105,11 @@ impl RunState {
                     node.silent = why.map(|silent| silent.why.clone());
                 }
             }
+            RunEvent::Missed { silent, seconds: _ } => {
+                for Silent { node, why } in silent {
+                    self.node(node, |node| node.silent = Some(why.clone()));
+                }
+            }
             RunEvent::Dispatched { step, operation, doing, done } => {
                 self.failed.retain(|failed| failed.step != *step);
                 self.begin(step, operation, doing, done);
@@ -140,6 +145,11 @@ impl RunState {
         let mut account = self.account.clone();
         account.count(at_ms.saturating_sub(self.at_ms), &self.working);
         account
+    }
+
+    /// Whether the node did not answer when it was last heard of.
+    pub fn is_silent(&self, node: &NodeName) -> bool {
+        self.nodes.iter().any(|(name, state)| name == node && state.silent.is_some())
     }
 
     /// What a node works on.

@@ -61,6 +61,7 @@ impl View for Live {
                 return;
             }
             RunEvent::Began { .. }
+            | RunEvent::Missed { .. }
             | RunEvent::Followed { .. }
             | RunEvent::NotTaken { .. }
             | RunEvent::Freed { .. }

@@ -3,7 +3,7 @@
 use quorate_proto::{ActivityKind, Event, NodeName, StepId};
 
 use super::{View, duration, plural, seconds, summary};
-use crate::run::{RunEvent, RunState, Stamped};
+use crate::run::{RunEvent, RunState, Silent, Stamped};
 use crate::store::StoredEvent;
 
 /// Prints lines as events come.
@@ -61,6 +61,13 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
                 text += &on(&silent.node, &format!("does not answer: {}", silent.why));
             }
             text
+        }
+        RunEvent::Missed { silent, seconds } => {
+            let missed = |silent: &Silent| {
+                let Silent { node, why } = silent;
+                on(node, &format!("does not answer, waiting up to {seconds} s for it: {why}"))
+            };
+            silent.iter().map(missed).collect()
         }
         RunEvent::Followed { step, by, doing, .. } => {
             let by = by.as_ref().map(|by| format!(" by order of run {}", by.run));

@@ -33,6 +33,8 @@ pub(super) enum Fault {
     Breaks,
     /// The node is away for ten seconds, in which the work ends.
     Away,
+    /// The agent restarts once it has told the end, and is back after three seconds.
+    Restarts,
     /// The node is gone, and what it does is never known.
     Gone,
     /// The agent obeys a newer run.
@@ -83,6 +85,14 @@ impl FakeFleet {
 
     pub(super) fn silence(&self, name: &str, silent: bool) {
         self.with(name, |node| node.silent = silent);
+    }
+
+    fn is_back_after(&self, name: &NodeName, away: Duration) {
+        let (fleet, name) = (self.clone(), name.clone());
+        tokio::spawn(async move {
+            sleep(away).await;
+            fleet.silence(name.as_str(), false);
+        });
     }
 
     /// Someone undid a goal by hand.
@@ -304,11 +314,7 @@ impl Fleet for FakeFleet {
             self.silence(name.as_str(), true);
         }
         if fault == Some(Fault::Away) {
-            let (fleet, name) = (self.clone(), name.clone());
-            tokio::spawn(async move {
-                sleep(Duration::from_secs(10)).await;
-                fleet.silence(name.as_str(), false);
-            });
+            self.is_back_after(name, Duration::from_secs(10));
         }
         if matches!(fault, Some(Fault::Breaks | Fault::Away | Fault::Gone)) {
             let why = "connection reset".to_owned();
@@ -316,6 +322,10 @@ impl Fleet for FakeFleet {
         }
         let ended = end.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         events.send(ended).ok();
+        if fault == Some(Fault::Restarts) {
+            self.silence(name.as_str(), true);
+            self.is_back_after(name, Duration::from_secs(3));
+        }
         Ok(())
     }
 

@@ -272,6 +272,15 @@ async fn work_that_ended_while_the_node_was_away_is_not_done_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_waits_for_an_agent_that_restarts_while_it_looks() {
+    let site = Site::new();
+    // The round's last step: the next thing that happens is a look.
+    site.fleet.fault("cp-1", "cluster-dns", &[Fault::Restarts]);
+    assert_eq!(site.apply().await, Outcome::Holds);
+    assert_eq!(site.seen(|event| matches!(event, RunEvent::Missed { .. })), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_is_gone_while_it_joins_etcd_lets_no_other_join() {
     let site = Site::new();
     site.fleet.fault("cp-2", "etcd-member", &[Fault::Gone]);
