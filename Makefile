@@ -4,7 +4,7 @@ CARGO_FLAGS := --locked
 LAB := tests/lab/lab
 BIN := target/debug
 
-.PHONY: help build test fmt lint unit lab-test demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim
+.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -30,6 +30,10 @@ sim: ## the simulation alone; SEEDS=n for more of it
 lab-test: build ## kubeadm judges our configuration; six real nodes become a cluster and lose one (root, Debian)
 	tests/lab/validate
 	QUORATE_BIN=$(abspath $(BIN)) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture
+
+crash-matrix: build ## everything is killed at every moment, on real nodes; PARTS="orders node" for some of it (root, Debian, an hour)
+	cargo build $(CARGO_FLAGS) -p quorate-tests --bin crash-matrix
+	QUORATE_BIN=$(abspath $(BIN)) $(BIN)/crash-matrix $(PARTS)
 
 demo: build ## six bare nodes become a cluster on this machine (root, Debian)
 	QUORATE_BIN=$(abspath $(BIN)) tests/lab/demo

@@ -69,7 +69,8 @@ fn output(error: &HostError) -> &[String] {
         HostError::Io { .. }
         | HostError::Silent { .. }
         | HostError::Refused(_)
-        | HostError::NotYet(_) => &[],
+        | HostError::NotYet(_)
+        | HostError::InVain(_) => &[],
     }
 }
 
@@ -105,6 +106,14 @@ mod tests {
         let error = HostError::Refused("ask for another version".to_owned());
         let failure = of(&FakeHost::bare(), Some(ActivityKind::Packages), &error).await;
         assert_eq!(failure.advice.as_deref(), Some(SEE_TO_IT));
+    }
+
+    /// It has waited for as long as it may take: two more times would only keep a person waiting.
+    #[tokio::test]
+    async fn waiting_in_vain_is_not_worth_another_try() {
+        let worth = async |error| of(&FakeHost::bare(), None, &error).await.transient;
+        assert!(worth(HostError::NotYet("dpkg is locked".to_owned())).await);
+        assert!(!worth(HostError::InVain("waited 30 s".to_owned())).await);
     }
 
     #[test]

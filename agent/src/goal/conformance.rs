@@ -262,7 +262,7 @@ fn slow_backends() -> FakeHost {
     let config = super::load_balancer::text(&load_balancer());
     let mut state = host.state();
     state.systemd.services.get_mut("haproxy").unwrap().read = Some(config.into_bytes());
-    state.haproxy.up_from_ms = 60_000;
+    state.haproxy.up_from_ms = 20_000;
     drop(state);
     host
 }

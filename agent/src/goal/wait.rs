@@ -36,7 +36,7 @@ pub(super) async fn until(
         };
         if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= patience.as_millis() {
             let seconds = patience.as_secs();
-            return Err(HostError::NotYet(format!(
+            return Err(HostError::InVain(format!(
                 "waited {seconds} s in vain until {what} ({found}): see to that, then run \
                  the same command again"
             )));

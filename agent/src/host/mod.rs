@@ -217,6 +217,9 @@ pub enum HostError {
     /// Another try may do: a locked package database, a membership that is settling.
     #[error("{0}")]
     NotYet(String),
+    /// What others were to bring about did not come, for as long as it may take.
+    #[error("{0}")]
+    InVain(String),
 }
 
 impl HostError {
@@ -230,7 +233,8 @@ impl HostError {
             | Self::Deadline { .. }
             | Self::Silent { .. }
             | Self::Refused(_)
-            | Self::NotYet(_) => false,
+            | Self::NotYet(_)
+            | Self::InVain(_) => false,
         }
     }
 }

@@ -306,7 +306,7 @@ async fn waiting_ends_with_what_it_waited_for() {
     let founder = founded().await;
     let goal = Goal::NodeReady(sample::name("cp-1"));
     let error = apply(&goal, &founder, &sample::material()).await.unwrap_err();
-    let HostError::NotYet(why) = error else { panic!("{error}") };
+    let HostError::InVain(why) = error else { panic!("{error}") };
     assert!(why.contains("node cp-1 is Ready") && why.contains("cni plugin"), "{why}");
 }
 
