@@ -43,7 +43,7 @@ pub(super) fn outline(
 
     // etcd first: a node that Kubernetes has forgotten leaves nobody to ask whose the member was.
     let mut before = Vec::new();
-    if let Some(member) = member_of(removal, spec, etcd)? {
+    if let Some(member) = member_of(removal, spec, &etcd)? {
         let goal = Goal::EtcdMemberRemoved(MemberRemoval {
             on: draft.kube(seat, standing.entry(&seat.name)),
             node: node.clone(),
@@ -102,13 +102,13 @@ pub(super) fn gate(left: &[&Step], observed: &Observed) -> Result<Option<Gate>, 
         let member = MemberAt::new(member, Some(&removal.node));
         return Err(Blocked::MemberAlive { member });
     }
-    nobody_else_changes(step, removal, etcd, observed)?;
+    nobody_else_changes(step, removal, &etcd, observed)?;
     let change = if is_unfinished(member) {
         Change::RemoveUnfinished
     } else {
         Change::Remove { healthy: member.healthy }
     };
-    let projection = project(Count::of(etcd), change);
+    let projection = project(Count::of(&etcd), change);
     projection.refused.map_or(Ok(()), |refusal| Err(Blocked::Quorum(refusal)))?;
     let (before, after) = (projection.before, projection.after);
     Ok(Some(Gate { before, after, first: Vec::new() }))

@@ -39,11 +39,6 @@ impl Fault {
         Self::Program { name: "kubeadm", after: Duration::from_millis(after_ms) }
     }
 
-    /// Whether the run goes on as if nothing had happened, so that the next fault can follow in it.
-    pub fn is_bridged(self) -> bool {
-        matches!(self, Self::Agent | Self::Upgrade)
-    }
-
     /// Strikes. What is said is why it could not.
     ///
     /// # Errors

@@ -110,9 +110,9 @@ fn run_once(
     say: &mut dyn FnMut(&str),
 ) -> (Option<usize>, RunEnd) {
     let mut run = Run::start(lab.quorate(spec, &["apply"]));
-    let (mut struck, mut bridged) = (None, true);
+    let mut struck = None;
     while let Some(stamped) = run.event() {
-        let due = points.iter_mut().enumerate().filter(|_| bridged).find_map(|(at, point)| {
+        let due = points.iter_mut().enumerate().find_map(|(at, point)| {
             let open = point.struck.is_none() || point.moment.comes_again();
             (open && point.moment.is_now(&stamped.event)).then_some((at, point))
         });
@@ -122,7 +122,7 @@ fn run_once(
         if let Err(why) = point.fault.strike(lab, point.moment.node(), &mut run) {
             point.row.failed = Some(why);
         }
-        (struck, bridged) = (Some(at), point.fault.is_bridged());
+        struck = Some(at);
     }
     (struck, run.end())
 }
