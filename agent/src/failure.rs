@@ -3,7 +3,7 @@
 use quorate_proto::{ActivityKind, Failure, causes};
 
 use crate::host::{Host, HostError};
-use crate::kubeadm::{failures, journal};
+use crate::kubeadm::{etcd_log, failures, journal};
 
 /// Lines of output that go with a failure: a screenful beside the rest.
 const LINES: usize = 40;
@@ -12,15 +12,18 @@ const LINES: usize = 40;
 /// bear on what kubeadm does and on what Kubernetes is waited for.
 pub async fn of(host: &dyn Host, activity: Option<ActivityKind>, error: &HostError) -> Failure {
     let (causes, output) = (causes(error), output(error));
-    let said = causes.iter().chain(output).map(String::as_str);
-    let (known, journal) = match activity {
-        Some(ActivityKind::Kubeadm | ActivityKind::Wait) => {
-            (failures::advice(said), journal::journal(host, "kubelet").await)
-        }
+    let mut said: Vec<&str> = causes.iter().chain(output).map(String::as_str).collect();
+    let mut journal = match activity {
+        Some(ActivityKind::Kubeadm | ActivityKind::Wait) => journal::journal(host, "kubelet").await,
         Some(ActivityKind::Own | ActivityKind::Packages | ActivityKind::Images) | None => {
-            (None, Vec::new())
+            Vec::new()
         }
     };
+    let of_etcd = said.iter().any(|line| line.contains("etcd"));
+    let complaints = if of_etcd { etcd_log::complaints(host).await } else { Vec::new() };
+    said.extend(complaints.iter().map(String::as_str));
+    let known = failures::advice(said);
+    journal.extend(complaints);
     // A refusal says itself what to do; no log would tell more.
     let refused = matches!(error, HostError::Refused(_));
     let advice = known.or_else(|| refused.then(|| SEE_TO_IT.to_owned()));
@@ -99,6 +102,25 @@ mod tests {
         assert_eq!(failure.output.last().map(String::as_str), Some(said));
         assert_eq!(failure.journal, [line]);
         assert!(failure.advice.is_some_and(|advice| advice.starts_with("swap is on: run ")));
+    }
+
+    #[tokio::test]
+    async fn where_etcd_does_not_start_its_own_log_says_why() {
+        let host = FakeHost::bare();
+        let panic =
+            r#"{"level":"panic","msg":"failed to create WAL","error":"no space left on device"}"#;
+        let log = "/var/log/pods/kube-system_etcd-cp-3_f1ec/etcd/0.log";
+        host.state().put(log, &format!("2026-11-23T12:25:22.9Z stderr F {panic}\n"));
+        let error = HostError::Failed {
+            command: "kubeadm join phase etcd-join".to_owned(),
+            status: 1,
+            output: vec!["error: the etcd member 65587b0117cf817e is not started".to_owned()],
+        };
+        let failure = of(&host, Some(ActivityKind::Kubeadm), &error).await;
+        assert_eq!(failure.journal, ["etcd: failed to create WAL: no space left on device"]);
+        assert!(
+            failure.advice.is_some_and(|advice| advice.starts_with("a disk of the node is full"))
+        );
     }
 
     #[tokio::test]

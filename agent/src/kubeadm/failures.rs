@@ -19,6 +19,12 @@ pub fn advice<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<String> {
 /// More specific entries first: the first that fits is told.
 const KNOWN: &[Known] = &[
     Known {
+        fragments: &["o space left on device"],
+        cause: "a disk of the node is full",
+        advice: "make room there (`df -h` and `df -i` show where: /var/lib/etcd, /var/lib/containerd \
+                 and /var/log are the usual places), then run the same command again",
+    },
+    Known {
         fragments: &["could not bootstrap the admin user", "context deadline exceeded"],
         cause: "the load balancer does not yet route to the first API server",
         advice: "see that `curl -k https://ENDPOINT/livez` answers ok, then run `quorate apply` \
