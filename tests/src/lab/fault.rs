@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Fault {
     /// A program, soon after it began.
     pub const fn program(name: &'static str) -> Self {
-        Self::Program { name, after: Duration::from_millis(60) }
+        Self::Program { name, after: Duration::from_millis(10) }
     }
 
     /// kubeadm, so many milliseconds into its phase.

@@ -114,11 +114,11 @@ impl Lab {
         drop(fs::remove_dir_all(Path::new(STATE).join("site-2")));
     }
 
-    /// Process id of a node's PID 1 on this machine; `None` if it is down.
+    /// Process id of a node's PID 1 on this machine; `None` if it was never booted. From the lab's
+    /// own note, as a moment to kill at does not wait for a script.
     pub fn init_of(&self, node: &str) -> Option<u32> {
-        let list = self.lab(&["list"]);
-        let line = list.lines().find(|line| line.split_whitespace().next() == Some(node))?;
-        line.split_whitespace().nth(2)?.parse().ok()
+        let note = fs::read_to_string(format!("{STATE}/nodes/{node}/init.pid")).ok()?;
+        note.split_whitespace().next()?.parse().ok()
     }
 
     /// One of the lab's scripts.
