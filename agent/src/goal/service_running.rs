@@ -101,6 +101,17 @@ impl ServiceState {
         host: &dyn Host,
         unit: &str,
     ) -> Result<(), HostError> {
+        self.enable(host, unit).await?;
+        if !self.active() {
+            let unit = format!("{unit}.service");
+            let start = Command::new("systemctl", &["start", "--", &unit]);
+            host.output_of(&start.within(START_DEADLINE)).await?;
+        }
+        Ok(())
+    }
+
+    /// Has it start at each boot; now it is left as it is.
+    pub(super) async fn enable(&self, host: &dyn Host, unit: &str) -> Result<(), HostError> {
         let unit = format!("{unit}.service");
         if self.load == "masked" {
             return Err(HostError::Refused(format!(
@@ -110,10 +121,6 @@ impl ServiceState {
         }
         if !self.enabled() {
             host.output_of(&Command::new("systemctl", &["enable", "--", &unit])).await?;
-        }
-        if !self.active() {
-            let start = Command::new("systemctl", &["start", "--", &unit]);
-            host.output_of(&start.within(START_DEADLINE)).await?;
         }
         Ok(())
     }

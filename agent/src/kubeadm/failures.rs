@@ -25,6 +25,13 @@ const KNOWN: &[Known] = &[
                  and /var/log are the usual places), then run the same command again",
     },
     Known {
+        // systemd's word for SIGKILL.
+        fragments: &["ended with status 137"],
+        cause: "it was killed, by somebody or for lack of memory",
+        advice: "see `journalctl -k -g 'out of memory'` on the node, then run the same command again, \
+                 which goes on from here",
+    },
+    Known {
         fragments: &["could not bootstrap the admin user", "context deadline exceeded"],
         cause: "the load balancer does not yet route to the first API server",
         advice: "see that `curl -k https://ENDPOINT/livez` answers ok, then run `quorate apply` \

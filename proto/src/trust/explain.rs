@@ -2,6 +2,7 @@
 //! peer's own answer?
 
 use std::error::Error;
+use std::io;
 
 use tonic::Status;
 
@@ -92,6 +93,25 @@ fn of_tls(error: &rustls::Error) -> String {
     format!("{error}; {advice}")
 }
 
+/// The library explains an end without a farewell to programmers. To people it is a peer that died or
+/// was cut off.
 fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    if io.any(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+        return "the connection ended in the middle".to_owned();
+    }
     causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_dies_is_told_of_in_a_persons_words() {
+        let died = io::Error::new(io::ErrorKind::UnexpectedEof, "without sending TLS close_notify");
+        assert_eq!(innermost(&died), "the connection ended in the middle");
+        let reset = io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by peer");
+        assert_eq!(innermost(&reset), "connection reset by peer");
+    }
 }

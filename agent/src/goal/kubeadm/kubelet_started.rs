@@ -1,14 +1,16 @@
-//! The kubelet runs with kubeadm's configuration, and has an identity or the means to ask for one.
+//! The kubelet runs, now and after a boot, with kubeadm's configuration, and has an identity or the means to ask for one.
 
 use async_trait::async_trait;
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{Drift, Finding};
 
 use super::guard;
+use crate::goal::service_running::ServiceState;
 use crate::goal::{Ensure, Work};
-use crate::host::{Command, Host, HostError};
+use crate::host::{Host, HostError};
 use crate::kubeadm::{BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_PEM, phase};
 
+const KUBELET: &str = "kubelet";
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 
@@ -33,13 +35,7 @@ impl Ensure for KubeletStarted<'_> {
         if !identity && host.read(BOOTSTRAP_CONF).await?.is_none() {
             drifts.push(Drift::new("the kubelet's identity", "none", "one, or a token to ask by"));
         }
-        let show = Command::new("systemctl", &["show", "--property=ActiveState", "kubelet"]);
-        let shown = host.run(&show).await?.stdout;
-        let state = shown.lines().find_map(|line| line.strip_prefix("ActiveState="));
-        if state != Some("active") {
-            let found = state.unwrap_or("unknown to systemd");
-            drifts.push(Drift::new("the unit kubelet", found, "active"));
-        }
+        drifts.extend(ServiceState::of(host, KUBELET).await?.drifts(KUBELET));
         Ok(Finding::from_drifts(drifts))
     }
 
@@ -48,6 +44,12 @@ impl Ensure for KubeletStarted<'_> {
         guard::refuse_stranger(host, node, work.material).await?;
         if node.entry == Entry::Worker && guard::is_pristine(host).await? {
             phase::join(host, work, node, "preflight").await?;
+        }
+        // Its package leaves that to the administrator, and kubeadm only warns: without it a control
+        // plane that reboots stays down.
+        ServiceState::of(host, KUBELET).await?.enable(host, KUBELET).await?;
+        if self.check(host).await?.is_satisfied() {
+            return Ok(());
         }
         start(host, work, node).await
     }

@@ -27,12 +27,14 @@ pub struct Service {
 }
 
 impl Systemd {
-    /// A package brought its service. Debian's packages start theirs; the kubelet's does not.
+    /// A package brought its service. Debian's packages enable and start theirs; the kubelet's does
+    /// neither.
     pub(super) fn installed(&mut self, package: &str, files: &BTreeMap<String, Vec<u8>>) {
-        if ["containerd", "haproxy", "kubelet"].contains(&package) {
-            self.services.entry(package.to_owned()).or_default().enabled = true;
+        if package == "kubelet" {
+            self.services.entry(package.to_owned()).or_default();
         }
         if ["containerd", "haproxy"].contains(&package) {
+            self.services.entry(package.to_owned()).or_default().enabled = true;
             self.start(package, files);
         }
     }
