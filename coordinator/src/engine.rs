@@ -84,6 +84,10 @@ struct Tracked {
     lane: Lane,
     after: Vec<usize>,
     clears: bool,
+    /// Of no use to a run that did not order it.
+    of_one_run: bool,
+    /// Its node was at it already: what comes of it is another run's attempt.
+    attached: bool,
     state: State,
 }
 
@@ -117,6 +121,8 @@ impl Engine {
             lane: left.step.lane.clone(),
             after: left.step.after.iter().filter_map(|id| places.get(id).copied()).collect(),
             clears: left.step.clears(),
+            of_one_run: left.step.goal.is_of_one_run(),
+            attached: false,
             state: State::Waiting,
         });
         let mut engine = Self {
@@ -129,9 +135,11 @@ impl Engine {
         for (node, operation) in &plan.under_way {
             let id = StepId { node: node.clone(), goal: operation.goal.clone() };
             let operation = operation.operation.clone();
-            orders.push(match engine.find(&id) {
+            // What another run offers lets nobody join by this run's material.
+            let of_use = |at: &usize| engine.steps.get(*at).is_some_and(|step| !step.of_one_run);
+            orders.push(match engine.find(&id).filter(of_use) {
                 Some(at) => {
-                    engine.begin(at);
+                    engine.attach(at);
                     Dispatch::Attach { step: id, operation }
                 }
                 None => {
@@ -156,7 +164,7 @@ impl Engine {
     pub fn handle(&mut self, input: Input) -> Vec<Dispatch> {
         let mut orders = Vec::new();
         match input {
-            Input::Ended { step, finding } => self.ended(&step, finding),
+            Input::Ended { step, finding } => orders.extend(self.ended(&step, finding)),
             Input::Busy { step, operation, goal } => {
                 orders.extend(self.busy(&step, operation, goal));
             }
@@ -220,14 +228,20 @@ impl Engine {
         waits
     }
 
-    fn ended(&mut self, step: &StepId, finding: Finding) {
-        let Some(at) = self.find(step) else { return };
+    /// An attempt of another run that failed, such as with a token that was withdrawn since, is
+    /// followed by one of this run, in its place.
+    fn ended(&mut self, step: &StepId, finding: Finding) -> Option<Dispatch> {
+        let at = self.find(step)?;
         let open = self.is(at, &State::Running) || self.is(at, &State::Adrift);
-        if let Some(tracked) = self.steps.get_mut(at).filter(|_| open) {
-            let done = finding.is_satisfied();
-            tracked.state = if done { State::Done } else { State::Failed(finding) };
-            self.nodes.remove(&step.node);
+        let again = self.is(at, &State::Running) && !self.cancelled;
+        let tracked = self.steps.get_mut(at).filter(|_| open)?;
+        let done = finding.is_satisfied();
+        if std::mem::take(&mut tracked.attached) && again && !done {
+            return Some(Dispatch::Ensure { step: step.clone() });
         }
+        tracked.state = if done { State::Done } else { State::Failed(finding) };
+        self.nodes.remove(&step.node);
+        None
     }
 
     fn busy(&mut self, step: &StepId, operation: OperationId, goal: String) -> Option<Dispatch> {
@@ -274,6 +288,13 @@ impl Engine {
             }
         }
         orders
+    }
+
+    fn attach(&mut self, at: usize) {
+        self.begin(at);
+        if let Some(step) = self.steps.get_mut(at) {
+            step.attached = true;
+        }
     }
 
     fn begin(&mut self, at: usize) {

@@ -1,5 +1,6 @@
 //! What the simulation does not reach, or reaches only by chance.
 
+use quorate_proto::goal::{KubeNode, Offer};
 use quorate_proto::{Goal, Term, UnderWay};
 
 use super::*;
@@ -11,7 +12,8 @@ fn plan(lines: &[&str]) -> Plan {
         let (step, after) = line.split_once(" after ").unwrap_or((line, ""));
         let (step, lane) = step.split_once(' ').unwrap_or((step, ""));
         let goal = match id(step).goal.as_str() {
-            "join-withdrawn" => withdrawal(),
+            "join-withdrawn" => Goal::JoinWithdrawn(seat()),
+            "join-offered" => Goal::JoinOffered(Offer { on: seat(), certificates: false }),
             _ => Goal::SwapOff,
         };
         let step = Step {
@@ -32,8 +34,8 @@ fn plan(lines: &[&str]) -> Plan {
     Plan { steps: lines.iter().map(left).collect(), ..Plan::default() }
 }
 
-fn withdrawal() -> Goal {
-    let json = serde_json::json!({ "join-withdrawn": {
+fn seat() -> KubeNode {
+    let json = serde_json::json!({
         "node": "cp-1", "address": "10.0.0.1", "entry": "founder",
         "cluster": {
             "name": "lab", "version": "v1.35.4", "endpoint": { "host": "10.0.0.9", "port": 6443 },
@@ -44,7 +46,7 @@ fn withdrawal() -> Goal {
             "extra_args": { "api_server": {}, "controller_manager": {}, "scheduler": {},
                             "etcd": {}, "kubelet": {} },
         },
-    }});
+    });
     serde_json::from_value(json).unwrap()
 }
 
@@ -185,4 +187,34 @@ fn a_run_starts_from_what_is_under_way() {
     plan.held.push(held("d", Holder::Silence));
     let (mut engine, _) = Engine::start(&plan);
     assert_eq!(holds(&mut engine, "a/m"), [""; 0]);
+}
+
+fn under_way(step: &str) -> (quorate_proto::NodeName, UnderWay) {
+    let id = id(step);
+    let operation = OperationId("1".to_owned());
+    (id.node, UnderWay { operation, term: Term::default(), goal: id.goal, since_ms: 0 })
+}
+
+#[test]
+fn an_attempt_of_another_run_that_failed_is_followed_by_one_of_this_run_in_its_place() {
+    let mut plan = plan(&["a/m membership", "b/m membership"]);
+    plan.under_way.extend([under_way("b/m")]);
+    let (mut engine, orders) = Engine::start(&plan);
+    assert_eq!(ordered(&orders), ["attach b/m"]);
+    assert_eq!(fails(&mut engine, "b/m"), ["b/m"]);
+    assert_eq!(fails(&mut engine, "b/m"), [""; 0]);
+    let outcome = engine.outcome().unwrap();
+    assert_eq!(strings(&outcome.unstarted), ["a/m"]);
+    assert_eq!(outcome.failed.first().unwrap().0, id("b/m"));
+}
+
+#[test]
+fn what_another_run_offers_is_not_taken_for_the_offer_of_this_one() {
+    let mut plan = plan(&["cp-1/join-offered", "b/j after cp-1/join-offered"]);
+    plan.under_way.extend([under_way("cp-1/join-offered")]);
+    let (mut engine, orders) = Engine::start(&plan);
+    assert_eq!(ordered(&orders), ["await cp-1"]);
+    let orders = engine.handle(Input::Freed { node: id("cp-1/join-offered").node });
+    assert_eq!(ordered(&orders), ["cp-1/join-offered"]);
+    assert_eq!(holds(&mut engine, "cp-1/join-offered"), ["b/j"]);
 }
