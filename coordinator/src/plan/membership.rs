@@ -19,24 +19,30 @@ pub(super) struct Gate {
     pub first: Vec<StepId>,
 }
 
-/// Whether the membership may change now, by these steps that are left.
-pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, Blocked> {
+/// Whether the membership may change now, by the steps that are left. That a member's step holds is
+/// newer than what was observed.
+pub(super) fn gate<'a>(
+    left: &[&'a Step],
+    holding: &[&Step],
+    observed: &Observed,
+) -> Result<Gate, Blocked> {
     let member = |step: &&'a Step| {
         let Goal::EtcdMember(node) = &step.goal else { return None };
         Some((&step.id, node))
     };
     let members: Vec<(&StepId, &KubeNode)> = left.iter().filter_map(member).collect();
-    known_members_only(left, observed)?;
-    let before = view(observed).map(Count::of).unwrap_or_default();
-    let first = match members.first() {
-        None => Vec::new(),
-        // No member answers, and the founder's is not up: it makes the cluster, or is back first.
-        Some(_) if before.voters == 0 && founds(&members) => Vec::new(),
-        Some(_) => unfinished_first(&members, observed)?,
+    let view = view(observed);
+    known_members_only(left, view.as_ref())?;
+    let before = view.as_ref().map(Count::of).unwrap_or_default();
+    let first = match (members.first(), &view) {
+        (None, _) => Vec::new(),
+        (Some(_), Some(facts)) => unfinished_first(&members, facts)?,
+        (Some(_), None) if holding.iter().any(|step| is_member(step)) => Vec::new(),
+        (Some(_), None) => silent_first(&members, observed)?,
     };
     let is_new = |node: &KubeNode| {
         let known = |member: &EtcdMember| is_of(member, &node.node, node.address);
-        !view(observed).is_some_and(|facts| facts.members.iter().any(known))
+        !view.as_ref().is_some_and(|facts| facts.members.iter().any(known))
     };
     let new = members.iter().filter(|(_, node)| is_new(node)).count();
     if new > 0 && first.is_empty() && before.voters > 0 {
@@ -52,17 +58,17 @@ pub(super) fn gate<'a>(left: &[&'a Step], observed: &Observed) -> Result<Gate, B
     Ok(Gate { before, after, first })
 }
 
-fn founds(members: &[(&StepId, &KubeNode)]) -> bool {
-    members.iter().any(|(_, node)| node.entry == Entry::Founder)
+fn is_member(step: &Step) -> bool {
+    matches!(step.goal, Goal::EtcdMember(_))
 }
 
 /// With a member that the specification does not know etcd will never be as it asks.
-fn known_members_only(left: &[&Step], observed: &Observed) -> Result<(), Blocked> {
+fn known_members_only(left: &[&Step], view: Option<&EtcdFacts>) -> Result<(), Blocked> {
     let planes = left.iter().find_map(|step| {
         let (Goal::EtcdMember(node) | Goal::EtcdHealthy(node)) = &step.goal else { return None };
         Some(&node.cluster.control_planes)
     });
-    let (Some(planes), Some(facts)) = (planes, view(observed)) else { return Ok(()) };
+    let (Some(planes), Some(facts)) = (planes, view) else { return Ok(()) };
     let known = |member: &&EtcdMember| {
         planes.iter().any(|Peer { node, address }| is_of(member, node, *address))
     };
@@ -75,28 +81,40 @@ fn known_members_only(left: &[&Step], observed: &Observed) -> Result<(), Blocked
 /// Members of ours that are not sound and that a step will see to; any other is refused.
 fn unfinished_first(
     members: &[(&StepId, &KubeNode)],
-    observed: &Observed,
+    facts: &EtcdFacts,
 ) -> Result<Vec<StepId>, Blocked> {
-    let facts = view(observed).ok_or(Blocked::EtcdSilent)?;
-    if facts.leader.is_none() {
+    let step_of = |member: &EtcdMember| {
+        let ours = |node: &KubeNode| is_of(member, &node.node, node.address);
+        members.iter().find(|(_, node)| ours(node)).map(|(id, _)| (*id).clone())
+    };
+    let up = |member: &&EtcdMember| is_sound(member) || step_of(member).is_some();
+    let voters = || facts.members.iter().filter(|member| !is_unfinished(member));
+    if facts.leader.is_none() && voters().filter(up).count() * 2 <= voters().count() {
         return Err(Blocked::NoLeader);
     }
-    let mut first = Vec::new();
-    for member in facts.members.iter().filter(|member| !is_sound(member)) {
-        let ours = members.iter().find(|(_, node)| is_of(member, &node.node, node.address));
-        match ours {
-            Some((id, _)) => first.push((*id).clone()),
-            None => return Err(refuse(member)),
-        }
-    }
-    Ok(first)
+    let unsound = facts.members.iter().filter(|member| !is_sound(member));
+    unsound.map(|member| step_of(member).ok_or_else(|| refuse(member))).collect()
+}
+
+/// No member answers. Those whose data is there come back by themselves, as after a reboot of all,
+/// and others wait for them; without any the founder makes the cluster.
+fn silent_first(
+    members: &[(&StepId, &KubeNode)],
+    observed: &Observed,
+) -> Result<Vec<StepId>, Blocked> {
+    let has_data = |node: &KubeNode| {
+        observed.facts(&node.node).is_some_and(|facts| facts.kubernetes.etcd_data)
+    };
+    let back = members.iter().filter(|(_, node)| has_data(node)).map(|(id, _)| (*id).clone());
+    let back: Vec<StepId> = back.collect();
+    let founds = members.iter().any(|(_, node)| node.entry == Entry::Founder);
+    if back.is_empty() && !founds { Err(Blocked::EtcdSilent) } else { Ok(back) }
 }
 
 /// Whether a control plane is a healthy voter, by the word of another: then its join is over.
 pub(super) fn has_joined(node: &NodeName, observed: &Observed) -> bool {
-    let member = view(observed)
-        .and_then(|facts| facts.members.iter().find(|member| member.name == node.as_str()));
-    member.is_some_and(is_sound)
+    let is_it = |member: &EtcdMember| member.name == node.as_str() && is_sound(member);
+    view(observed).is_some_and(|facts| facts.members.iter().any(is_it))
 }
 
 fn refuse(member: &EtcdMember) -> Blocked {
@@ -108,8 +126,19 @@ fn refuse(member: &EtcdMember) -> Blocked {
     }
 }
 
-fn view(observed: &Observed) -> Option<&EtcdFacts> {
-    observed.etcd().map(|(_, facts)| facts)
+/// What etcd says of itself. During an election it calls nobody healthy, and that passes in seconds:
+/// until then a voter counts as healthy that answers its own node.
+fn view(observed: &Observed) -> Option<EtcdFacts> {
+    let mut facts = observed.etcd()?.1.clone();
+    if facts.leader.is_none() {
+        for member in &mut facts.members {
+            let own = observed.nodes.keys().find(|node| node.as_str() == member.name);
+            let answers = own
+                .is_some_and(|node| observed.facts(node).is_some_and(|facts| facts.etcd.is_some()));
+            member.healthy = answers && !member.learner;
+        }
+    }
+    Some(facts)
 }
 
 fn is_sound(member: &EtcdMember) -> bool {
@@ -128,3 +157,6 @@ fn name(member: &EtcdMember) -> String {
         member.name.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,12 @@ pub fn pending(
     let steps = outline.steps.iter().zip(&marks);
     let left: Vec<&Step> =
         steps.clone().filter(|(_, mark)| mark.is_left()).map(|(step, _)| step).collect();
-    let gate = gate(&left, observed)?;
+    let holding: Vec<&Step> = steps
+        .clone()
+        .filter(|(_, mark)| matches!(mark, Mark::Holds))
+        .map(|(step, _)| step)
+        .collect();
+    let gate = gate(&left, &holding, observed)?;
     let held = held_slots(outline, findings, observed, &under_way);
 
     let mut plan = Plan {
