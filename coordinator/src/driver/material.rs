@@ -22,7 +22,7 @@ pub(super) fn mint() -> Result<JoinMaterial, NoRandom> {
 }
 
 /// The event without the run's secrets: kubeadm prints its token and its certificate key.
-pub(super) fn without_secrets(event: Event, material: &JoinMaterial) -> Event {
+pub fn without_secrets(event: Event, material: &JoinMaterial) -> Event {
     let clean = |text: String| {
         let secrets = [material.token.expose(), material.certificate_key.expose()];
         secrets.iter().fold(text, |text, secret| text.replace(secret, "(secret)"))

@@ -16,7 +16,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use lock::{LockError, LockHolder, RunLock};
-pub use material::NoRandom;
+pub use material::{NoRandom, without_secrets};
 pub use observe::{Drawn, Survey, check, draw_up, now_ms, survey};
 use quorate_proto::{NodeName, RunId, StepId, Term};
 use tokio::sync::{OnceCell, watch};
