@@ -88,7 +88,7 @@ impl Stage {
         let end = apply(&mut self.world, &mut random, Rules::ALL, &term, kill_after, &mut log);
         assert_eq!(self.world.violations, Vec::<String>::new());
         let mut shown = String::new();
-        let told = |line: &&String| !line.ends_with(" holds");
+        let told = |line: &&String| !line.ends_with(" holds") && !line.starts_with("--");
         for line in log.lines.iter().filter(told) {
             writeln!(shown, "{line}").ok();
         }
@@ -151,6 +151,12 @@ fn show_end(end: &End) -> String {
         End::Success => "success\n".to_owned(),
         End::Killed => "killed\n".to_owned(),
         End::Stuck => "stuck\n".to_owned(),
+        End::Stalled(left) => {
+            let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+            format!("no further\nleft: {}\n", left.join(" "))
+        }
+        End::Superseded => "superseded\n".to_owned(),
+        End::Unrecorded => "not recorded\n".to_owned(),
         End::Blocked(blocked) => format!("blocked: {blocked}\n"),
         End::NotDone(outcome) => {
             let mut shown = "not done\n".to_owned();
