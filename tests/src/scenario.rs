@@ -152,8 +152,9 @@ fn show_end(end: &End) -> String {
         End::Killed => "killed\n".to_owned(),
         End::Stuck => "stuck\n".to_owned(),
         End::Stalled(left) => {
-            let left: Vec<String> = left.iter().map(ToString::to_string).collect();
-            format!("no further\nleft: {}\n", left.join(" "))
+            let left: Vec<String> = left.iter().map(|step| format!(" {step}")).collect();
+            let left = if left.is_empty() { " what is withheld".to_owned() } else { left.concat() };
+            format!("no further\nleft:{left}\n")
         }
         End::Superseded => "superseded\n".to_owned(),
         End::Unrecorded => "not recorded\n".to_owned(),

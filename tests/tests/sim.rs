@@ -80,7 +80,7 @@ fn grouped(number: usize) -> String {
 /// Rules that are left out must be missed, and for the reasons that they are there for.
 fn is_missed(rules: Rules, reasons: &[&str]) {
     let mut missing = reasons.to_vec();
-    for seed in 0..300 {
+    for seed in 0..1_000 {
         let found = violations(seed, rules);
         missing.retain(|reason| !found.iter().any(|why| why.contains(reason)));
         if missing.is_empty() {

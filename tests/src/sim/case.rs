@@ -91,7 +91,7 @@ pub fn violations(seed: u64, rules: Rules) -> Vec<String> {
     let mut found = Vec::new();
     let mut past = Timeline::begin(seed, rules);
     for kill in 0..600 {
-        if kill % 5 == 0 {
+        if kill % 17 == 3 {
             found.extend(past.clone().recover(seed, kill, &mut Log::default()).err());
         }
         if !past.first_is_alive() {

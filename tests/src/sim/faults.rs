@@ -18,6 +18,10 @@ pub(super) struct Weather {
     pub slow: usize,
     /// Of a hundred operations, so many do not what they say.
     pub wrong: usize,
+    /// Of a hundred faults, so many befall control planes.
+    pub planes: usize,
+    /// The sort of fault that most are, where one is.
+    pub focus: Option<usize>,
 }
 
 impl Weather {
@@ -26,6 +30,8 @@ impl Weather {
             faults: [0, 1, 2, 3, 3, 6, 12][random.below(7)],
             slow: [0, 5, 10, 40][random.below(4)],
             wrong: [0, 4, 10, 25][random.below(4)],
+            planes: [20, 60, 90][random.below(3)],
+            focus: random.percent(50).then(|| random.below(100)),
         }
     }
 }
@@ -33,7 +39,8 @@ impl Weather {
 /// Something goes wrong, or is mended.
 pub(super) fn disturb(world: &mut SimCluster, runs: &mut [Run], random: &mut Random) -> String {
     let node = some_node(world, random);
-    match random.below(100) {
+    let focus = world.weather.focus.filter(|_| random.percent(80));
+    match focus.unwrap_or_else(|| random.below(100)) {
         0..18 => {
             // A silent node is the rarer state, and does not stay silent for ever.
             let sim = world.node_mut(&node);
@@ -82,9 +89,8 @@ pub(super) fn disturb(world: &mut SimCluster, runs: &mut [Run], random: &mut Ran
     }
 }
 
-/// Mostly control planes: that is where something can break.
 fn some_node(world: &SimCluster, random: &mut Random) -> NodeName {
-    let planes = random.percent(60);
+    let planes = random.percent(world.weather.planes);
     let names: Vec<&NodeName> = if planes {
         world.names(Role::ControlPlane).collect()
     } else {
