@@ -21,23 +21,20 @@ pub(super) struct Gate {
 
 /// Whether the membership may change now, by the steps that are left. That a member's step holds is
 /// newer than what was observed.
-pub(super) fn gate<'a>(
-    left: &[&'a Step],
+pub(super) fn gate(
+    left: &[&Step],
     holding: &[&Step],
     observed: &Observed,
 ) -> Result<Gate, Blocked> {
-    let member = |step: &&'a Step| {
-        let Goal::EtcdMember(node) = &step.goal else { return None };
-        Some((&step.id, node))
-    };
-    let members: Vec<(&StepId, &KubeNode)> = left.iter().filter_map(member).collect();
-    let view = view(observed);
+    let members = left.iter().filter_map(|step| Some((&step.id, member_of(step)?)));
+    let members: Vec<(&StepId, &KubeNode)> = members.collect();
+    let view = view(observed).map(|facts| with_checks(facts, holding));
     known_members_only(left, view.as_ref())?;
     let before = view.as_ref().map(Count::of).unwrap_or_default();
     let first = match (members.first(), &view) {
         (None, _) => Vec::new(),
         (Some(_), Some(facts)) => unfinished_first(&members, facts)?,
-        (Some(_), None) if holding.iter().any(|step| is_member(step)) => Vec::new(),
+        (Some(_), None) if holding.iter().any(|step| member_of(step).is_some()) => Vec::new(),
         (Some(_), None) => silent_first(&members, observed)?,
     };
     let is_new = |node: &KubeNode| {
@@ -58,8 +55,22 @@ pub(super) fn gate<'a>(
     Ok(Gate { before, after, first })
 }
 
-fn is_member(step: &Step) -> bool {
-    matches!(step.goal, Goal::EtcdMember(_))
+fn member_of(step: &Step) -> Option<&KubeNode> {
+    let Goal::EtcdMember(node) = &step.goal else { return None };
+    Some(node)
+}
+
+/// A join may have ended since the members were looked at: a check that found a healthy voter says
+/// so.
+fn with_checks(mut facts: EtcdFacts, holding: &[&Step]) -> EtcdFacts {
+    for node in holding.iter().filter_map(|step| member_of(step)) {
+        let known = |member: &&mut EtcdMember| is_of(member, &node.node, node.address);
+        if let Some(member) = facts.members.iter_mut().find(known) {
+            member.name = node.node.to_string();
+            (member.learner, member.healthy) = (false, true);
+        }
+    }
+    facts
 }
 
 /// With a member that the specification does not know etcd will never be as it asks.

@@ -172,3 +172,15 @@ fn a_founder_that_is_up_since_it_was_looked_at_does_not_block_the_others() {
     let (founder, joins) = (step(1, "founder"), step(2, "control-plane"));
     assert!(gate(&[&joins], &[&founder], &observed).is_ok());
 }
+
+/// Between Describe and Check a join came to its end.
+#[test]
+fn a_member_whose_check_holds_by_now_does_not_block_the_others() {
+    let (joined, new) = (step(2, "control-plane"), step(3, "control-plane"));
+    for was in [Is::Learner, Is::Unstarted, Is::Down] {
+        let observed = observed(&[Is::Healthy, was], true);
+        assert!(gate(&[&new], &[], &observed).is_err(), "{was:?}");
+        let found = gate(&[&new], &[&joined], &observed).unwrap();
+        assert_eq!((found.first, found.before.voters), (Vec::new(), 2), "{was:?}");
+    }
+}
