@@ -4,7 +4,7 @@ use quorate_proto::{NodeName, StepId};
 
 use super::etcd::Obstacle;
 use super::network::{Answer, Order, Told};
-use super::node::{Fate, Operation};
+use super::node::{Fate, Operation, SimNode};
 use super::random::Random;
 use super::world::SimCluster;
 
@@ -13,32 +13,28 @@ impl SimCluster {
     /// Answers are left to whoever listens.
     pub(super) fn happen(&mut self, random: &mut Random) -> bool {
         self.etcd.electing = self.etcd.electing.saturating_sub(1);
-        let arrives = |order: &&Order| !self.is_silent(&order.step.node);
-        let arriving = self.network.orders.iter().filter(arrives).count();
-        let at_work = |(name, node): &(&NodeName, &super::node::SimNode)| {
-            (node.operation.is_some() || node.stray.is_some()).then(|| (*name).clone())
-        };
-        let working = self.nodes.iter().filter(|node| at_work(node).is_some()).count();
-        if arriving + working == 0 {
+        let orders = self.network.orders.iter().enumerate();
+        let arrives =
+            |(at, order): (usize, &Order)| (!self.is_silent(&order.step.node)).then_some(at);
+        let arriving: Vec<usize> = orders.filter_map(arrives).collect();
+        let busy = |node: &SimNode| node.operation.is_some() || node.stray.is_some();
+        let working: Vec<&NodeName> =
+            self.nodes.iter().filter(|(_, node)| busy(node)).map(|(name, _)| name).collect();
+        if arriving.is_empty() && working.is_empty() {
             return false;
         }
-        let choice = random.below(arriving + working);
-        if choice < arriving {
-            let places = self.network.orders.iter().enumerate();
-            let mut arriving = places.filter(|(_, order)| !self.is_silent(&order.step.node));
-            let at = arriving.nth(choice).map(|(at, _)| at);
-            at.into_iter().for_each(|at| {
-                // Now and then the network delivers a message once more, much later.
-                let order = if self.faults && random.percent(2) {
-                    self.network.orders.get(at).cloned()
-                } else {
-                    Some(self.network.orders.remove(at))
-                };
-                order.into_iter().for_each(|order| self.take(order, random));
-            });
-        } else {
-            let node = self.nodes.iter().filter_map(|node| at_work(&node)).nth(choice - arriving);
-            node.into_iter().for_each(|node| self.work(&node));
+        let choice = random.below(arriving.len() + working.len());
+        if let Some(at) = arriving.get(choice) {
+            // Now and then the network delivers a message once more, much later.
+            let order = if self.faults && random.percent(2) {
+                self.network.orders.get(*at).cloned()
+            } else {
+                Some(self.network.orders.remove(*at))
+            };
+            order.into_iter().for_each(|order| self.take(order, random));
+        } else if let Some(node) = working.get(choice - arriving.len()) {
+            let node = (*node).clone();
+            self.work(&node);
         }
         self.inspect();
         true

@@ -2,10 +2,11 @@
 //! coordinator is dead; recoveries that die too; and at last, without faults, runs that must finish.
 
 use quorate::plan::Blocked;
-use quorate_proto::RunId;
+use quorate_proto::{NodeName, RunId};
 
 use super::coordinator::{End, Log, Run};
 use super::faults::{Weather, disturb};
+use super::node::Machinery;
 use super::random::Random;
 use super::rules::Rules;
 use super::spec::sample;
@@ -86,24 +87,29 @@ pub fn explore(seed: u64, rules: Rules) -> Result<Tally, Violation> {
     }
 }
 
-/// What goes wrong in a seed, in any of some cases. For rules that are left out.
-pub fn violations(seed: u64, rules: Rules) -> Vec<String> {
-    let mut found = Vec::new();
+/// What goes wrong in some cases of a seed, until it was enough. For rules that are left out, where
+/// worlds of usual size do.
+pub fn violations(seed: u64, rules: Rules, enough: &mut dyn FnMut(&str) -> bool) {
     let mut past = Timeline::begin(seed, rules);
+    if past.stride() > 1 {
+        return;
+    }
     for kill in 0..600 {
         if kill % 17 == 3 {
-            found.extend(past.clone().recover(seed, kill, &mut Log::default()).err());
-        }
-        if !past.first_is_alive() {
-            break;
+            let found = past.clone().recover(seed, kill, &mut Log::default());
+            if found.is_err_and(|why| enough(&why)) {
+                return;
+            }
         }
         past.advance(&mut Log::default());
-        if let Err(why) = past.judge() {
-            found.push(why);
-            break;
+        let judged = past.judge();
+        if judged.as_ref().is_err_and(|why| enough(why)) || judged.is_err() {
+            return;
+        }
+        if !past.first_is_alive() {
+            return;
         }
     }
-    found
 }
 
 /// Plays one case again, exactly.
@@ -246,15 +252,25 @@ impl Timeline {
         log.add(|| "-- no more faults".to_owned());
         if self.world.has_dead() {
             let end = self.last_run(log)?;
-            if end == End::Success {
-                return Err("success was claimed while a machine is dead".to_owned());
+            match &end {
+                End::Success => {
+                    return Err("success was claimed while a machine is dead".to_owned());
+                }
+                End::Blocked(blocked) if !self.world.needs_person(blocked) => {
+                    return Err(format!("blocked without a cause: {blocked}"));
+                }
+                _ => {}
             }
             self.world.revive();
             log.add(|| "-- dead machines are brought back".to_owned());
         }
         for number in 1..=LAST_RUNS {
-            if self.last_run(log)? == End::Success {
-                return Ok((self.events - before, number));
+            match self.last_run(log)? {
+                End::Success => return Ok((self.events - before, number)),
+                End::Blocked(blocked) => {
+                    return Err(format!("blocked though all machines are there: {blocked}"));
+                }
+                _ => {}
             }
             // Who is told that another run is at work lets it finish.
             while self.runs.iter().any(Run::is_alive) && self.advance(log) {
@@ -278,6 +294,28 @@ impl Timeline {
         }
         let end = self.runs.get(at).and_then(Run::end).cloned();
         Ok(end.unwrap_or(End::Stuck))
+    }
+}
+
+impl SimCluster {
+    /// Whether a dead machine is why there can be no plan, and a person has to bring it back.
+    fn needs_person(&self, blocked: &Blocked) -> bool {
+        let dead = |name: &NodeName| self.node(name).machinery == Machinery::Dead;
+        let of_dead =
+            |id: u64| self.etcd.members.iter().any(|member| member.id == id && dead(&member.node));
+        match blocked {
+            Blocked::FoundingBlind { silent } => {
+                let holds = |name: &NodeName| self.node(name).etcd_data && !dead(name);
+                silent.iter().all(|(node, _)| dead(node)) && !self.nodes.keys().any(holds)
+            }
+            Blocked::UnhealthyVoter { id, .. } | Blocked::UnfinishedMember { id, .. } => {
+                of_dead(*id)
+            }
+            Blocked::NoLeader | Blocked::EtcdSilent => !self.has_leader(),
+            Blocked::Quorum(_) => self.etcd.members.iter().any(|member| dead(&member.node)),
+            Blocked::Untold { .. } => !self.api_answers(),
+            _ => false,
+        }
     }
 }
 

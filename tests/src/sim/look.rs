@@ -1,6 +1,8 @@
 //! A look at all nodes, one answer an event: Describe, then Check of every goal, then the plan. The
 //! world goes on between the answers.
 
+use std::collections::BTreeMap;
+
 use quorate::plan::{
     Blocked, ClockOffset, Findings, Holder, Lane, Observed, Outline, Plan, Sight, outline, pending,
 };
@@ -19,6 +21,8 @@ pub(super) struct Look {
     claim: Option<Term>,
     observed: Observed,
     outline: Option<Outline>,
+    /// Where in the outline each node has its steps.
+    steps: BTreeMap<NodeName, Vec<usize>>,
     findings: Findings,
     /// Nodes that have not answered yet.
     ask: Vec<NodeName>,
@@ -42,6 +46,7 @@ impl Look {
             claim,
             observed: Observed::default(),
             outline: None,
+            steps: BTreeMap::new(),
             findings: Findings::new(),
             ask: world.spec.nodes.iter().map(|node| node.name.clone()).collect(),
             superseded: false,
@@ -134,6 +139,12 @@ impl Look {
             spec.nodes.retain(|node| self.observed.silence(&node.name).is_none());
             outline(&spec, &self.observed)?
         };
+        for (at, step) in found.steps.iter().enumerate() {
+            match self.steps.get_mut(&step.id.node) {
+                Some(steps) => steps.push(at),
+                None => drop(self.steps.insert(step.id.node.clone(), vec![at])),
+            }
+        }
         self.outline = Some(found);
         let seen = |node: &&NodeName| self.observed.facts(node).is_some();
         self.ask = self.observed.nodes.keys().filter(seen).cloned().collect();
@@ -146,8 +157,9 @@ impl Look {
             self.observed.nodes.insert(node, Sight::Silent { why });
             return;
         }
-        let steps = self.outline.iter().flat_map(|outline| &outline.steps);
-        for step in steps.filter(|step| step.id.node == node) {
+        let steps = self.outline.as_ref().map_or(&[][..], |outline| &outline.steps);
+        let ours = self.steps.get(&node).into_iter().flatten();
+        for step in ours.filter_map(|at| steps.get(*at)) {
             self.findings.insert(step.id.clone(), world.check(&node, &step.goal));
         }
     }
