@@ -189,7 +189,7 @@ fn a_run_starts_from_what_is_under_way() {
     assert_eq!(holds(&mut engine, "a/m"), [""; 0]);
 }
 
-fn under_way(step: &str) -> (quorate_proto::NodeName, UnderWay) {
+fn under_way(step: &str) -> (NodeName, UnderWay) {
     let id = id(step);
     let operation = OperationId("1".to_owned());
     (id.node, UnderWay { operation, term: Term::default(), goal: id.goal, since_ms: 0 })
