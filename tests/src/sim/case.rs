@@ -68,9 +68,9 @@ pub fn explore(seed: u64, rules: Rules) -> Result<Tally, Violation> {
     let mut tally = Tally::default();
     let mut past = Timeline::begin(seed, rules);
     let stride = past.stride();
-    let mut kill = 0;
-    loop {
+    for kill in 0.. {
         let fails = |why| Violation { why, seed, kill };
+        past.judge().map_err(fails)?;
         if kill % stride == 0 {
             let (events, runs) =
                 past.clone().recover(seed, kill, &mut Log::default()).map_err(fails)?;
@@ -79,18 +79,18 @@ pub fn explore(seed: u64, rules: Rules) -> Result<Tally, Violation> {
             tally.last_runs = tally.last_runs.max(runs);
         }
         if !past.first_is_alive() || past.events > MOST_EVENTS {
-            return Ok(tally);
+            break;
         }
         past.advance(&mut Log::default());
-        past.judge().map_err(fails)?;
-        kill += 1;
     }
+    Ok(tally)
 }
 
 /// What goes wrong in some cases of a seed, until it was enough. For rules that are left out, where
-/// worlds of usual size do.
-pub fn violations(seed: u64, rules: Rules, enough: &mut dyn FnMut(&str) -> bool) {
+/// worlds of usual size do, and the weather is what it takes.
+pub fn violations(seed: u64, rules: Rules, weather: Weather, enough: &mut dyn FnMut(&str) -> bool) {
     let mut past = Timeline::begin(seed, rules);
+    past.world.weather = weather;
     if past.stride() > 1 {
         return;
     }
@@ -128,8 +128,8 @@ pub fn replay(seed: u64, kill: usize, rules: Rules, log: &mut Log) -> Result<(),
 impl Timeline {
     fn begin(seed: u64, rules: Rules) -> Self {
         let mut random = Random::after(seed, usize::MAX);
-        let planes = [1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7][random.below(12)];
-        let workers = [0, 0, 1, 1, 2, 2, 3, 3, 4, 6][random.below(10)];
+        let planes = random.one_of([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
+        let workers = random.one_of([0, 0, 1, 1, 2, 2, 3, 3, 4, 6]);
         let workers = if random.percent(2) { 50 } else { workers };
         let mut spec = sample(planes, workers);
         spec.worker_joins = 1 + random.below(3);
@@ -170,7 +170,7 @@ impl Timeline {
     fn advance(&mut self, log: &mut Log) -> bool {
         self.events += 1;
         let Self { world, runs, random, .. } = self;
-        if world.faults && random.percent(world.weather.faults) {
+        if world.faults && world.weather.strikes(random) {
             let what = disturb(world, runs, random);
             log.add(|| format!("  ! {what}"));
             world.inspect();
@@ -252,25 +252,24 @@ impl Timeline {
         log.add(|| "-- no more faults".to_owned());
         if self.world.has_dead() {
             let end = self.last_run(log)?;
-            match &end {
-                End::Success => {
-                    return Err("success was claimed while a machine is dead".to_owned());
-                }
-                End::Blocked(blocked) if !self.world.needs_person(blocked) => {
-                    return Err(format!("blocked without a cause: {blocked}"));
-                }
-                _ => {}
+            if end == End::Success {
+                return Err("success was claimed while a machine is dead".to_owned());
+            }
+            if let End::Blocked(blocked) = &end
+                && !self.world.needs_person(blocked)
+            {
+                return Err(format!("blocked without a cause: {blocked}"));
             }
             self.world.revive();
             log.add(|| "-- dead machines are brought back".to_owned());
         }
         for number in 1..=LAST_RUNS {
-            match self.last_run(log)? {
-                End::Success => return Ok((self.events - before, number)),
-                End::Blocked(blocked) => {
-                    return Err(format!("blocked though all machines are there: {blocked}"));
-                }
-                _ => {}
+            let end = self.last_run(log)?;
+            if end == End::Success {
+                return Ok((self.events - before, number));
+            }
+            if let End::Blocked(blocked) = end {
+                return Err(format!("blocked though all machines are there: {blocked}"));
             }
             // Who is told that another run is at work lets it finish.
             while self.runs.iter().any(Run::is_alive) && self.advance(log) {
@@ -304,17 +303,23 @@ impl SimCluster {
         let of_dead =
             |id: u64| self.etcd.members.iter().any(|member| member.id == id && dead(&member.node));
         match blocked {
-            Blocked::FoundingBlind { silent } => {
-                let holds = |name: &NodeName| self.node(name).etcd_data && !dead(name);
-                silent.iter().all(|(node, _)| dead(node)) && !self.nodes.keys().any(holds)
-            }
+            Blocked::FoundingBlind { silent } => silent.iter().all(|(node, _)| dead(node)),
             Blocked::UnhealthyVoter { id, .. } | Blocked::UnfinishedMember { id, .. } => {
                 of_dead(*id)
             }
             Blocked::NoLeader | Blocked::EtcdSilent => !self.has_leader(),
             Blocked::Quorum(_) => self.etcd.members.iter().any(|member| dead(&member.node)),
             Blocked::Untold { .. } => !self.api_answers(),
-            _ => false,
+            Blocked::NoControlPlane
+            | Blocked::ForeignCluster { .. }
+            | Blocked::JoinedElsewhere { .. }
+            | Blocked::DataWithoutAuthority { .. }
+            | Blocked::SplitEtcd { .. }
+            | Blocked::SameMachine { .. }
+            | Blocked::ClocksApart { .. }
+            | Blocked::TooSmall { .. }
+            | Blocked::UnknownMember { .. }
+            | Blocked::Refused(_) => false,
         }
     }
 }

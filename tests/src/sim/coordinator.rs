@@ -476,11 +476,8 @@ pub fn apply(
         if run.heard >= kill_after && !matches!(run.phase, Phase::Looking(_)) {
             return End::Killed;
         }
-        let moved = if random.percent(50) {
-            run.step(world, random, log) || world.happen(random)
-        } else {
-            world.happen(random) || run.step(world, random, log)
-        };
+        let heard = random.percent(50) && run.step(world, random, log);
+        let moved = heard || world.happen(random) || run.step(world, random, log);
         if !moved && run.is_alive() {
             return End::Stuck;
         }

@@ -11,26 +11,37 @@ use super::world::SimCluster;
 /// How bad the days of a world are: worlds differ, as a mean of all faults hides what only many of
 /// one kind would show.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Weather {
+pub struct Weather {
     /// Of a hundred events, so many are faults.
-    pub faults: usize,
+    faults: usize,
     /// Of a hundred operations, so many take long.
-    pub slow: usize,
+    pub(super) slow: usize,
     /// Of a hundred operations, so many do not what they say.
-    pub wrong: usize,
+    pub(super) wrong: usize,
     /// Of a hundred faults, so many befall control planes.
-    pub planes: usize,
+    planes: usize,
     /// The sort of fault that most are, where one is.
-    pub focus: Option<usize>,
+    focus: Option<usize>,
 }
 
 impl Weather {
+    /// Much takes long, and a little of everything goes wrong.
+    pub const SLOW: Self = Self { faults: 3, slow: 40, wrong: 4, planes: 60, focus: None };
+    /// Nodes fall silent while they are at something.
+    pub const SILENT: Self = Self { faults: 2, slow: 40, wrong: 0, planes: 30, focus: Some(0) };
+    /// Members of etcd are now well and now not.
+    pub const ETCD_SLOW: Self = Self { faults: 2, slow: 10, wrong: 4, planes: 95, focus: Some(60) };
+
+    pub(super) fn strikes(self, random: &mut Random) -> bool {
+        random.percent(self.faults)
+    }
+
     pub(super) fn of(random: &mut Random) -> Self {
         Self {
-            faults: [0, 1, 2, 3, 3, 6, 12][random.below(7)],
-            slow: [0, 5, 10, 40][random.below(4)],
-            wrong: [0, 4, 10, 25][random.below(4)],
-            planes: [20, 60, 90][random.below(3)],
+            faults: random.one_of([0, 1, 2, 3, 3, 6, 12]),
+            slow: random.one_of([0, 5, 10, 40]),
+            wrong: random.one_of([0, 4, 10, 25]),
+            planes: random.one_of([20, 60, 90]),
             focus: random.percent(50).then(|| random.below(100)),
         }
     }
@@ -114,9 +125,9 @@ fn disturb_run(
         }
         12..19 => {
             if run.paused {
-                run.paused = false
+                run.paused = false;
             } else {
-                run.pause(world)
+                run.pause(world);
             }
             format!("{} paused: {}", run.id, run.paused)
         }

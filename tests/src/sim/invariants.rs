@@ -28,12 +28,11 @@ impl SimCluster {
                 twice = Some(format!("{name} is at two operations at once"));
             }
             for operation in [&node.operation, &node.stray].into_iter().flatten() {
-                match &*operation.goal {
-                    Goal::EtcdMember(_) if !self.etcd.is_voter(name) => members += 1,
-                    Goal::KubeletStarted(kube) | Goal::KubeletCertificate(kube) => {
-                        workers += usize::from(kube.entry == Entry::Worker);
-                    }
-                    _ => {}
+                let goal = &*operation.goal;
+                let joins = matches!(goal, Goal::EtcdMember(_)) && !self.etcd.is_voter(name);
+                members += usize::from(joins);
+                if let Goal::KubeletStarted(kube) | Goal::KubeletCertificate(kube) = goal {
+                    workers += usize::from(kube.entry == Entry::Worker);
                 }
             }
         }

@@ -22,6 +22,7 @@ mod world;
 
 pub use case::{Tally, Violation, explore, replay, violations};
 pub use coordinator::{End, Log, apply, observe, plan};
+pub use faults::Weather;
 pub use random::Random;
 pub use rules::Rules;
 pub use spec::{name, sample};

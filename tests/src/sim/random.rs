@@ -39,6 +39,14 @@ impl Random {
         Some(from.swap_remove(at))
     }
 
+    /// One of these; there is always one.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn one_of<T: Copy, const N: usize>(&mut self, from: [T; N]) -> T {
+        from.get(self.below(N)).copied().expect("something to choose from")
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
