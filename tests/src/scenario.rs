@@ -45,6 +45,7 @@ impl Stage {
                 self.world.specify(sample(number(planes), number(workers)));
             }
             ["exchange", old, new] => self.exchange(old, new),
+            ["destroy", node] => self.world.destroy(&name(node)),
             ["silence", node] => self.world.silence(&name(node), true),
             ["hear", node] => self.world.silence(&name(node), false),
             ["break", step] => {
@@ -113,7 +114,7 @@ impl Stage {
         let end = apply(&mut self.world, &mut random, Rules::ALL, &term, kill_after, &mut log);
         assert_eq!(self.world.violations, Vec::<String>::new());
         let mut shown = String::new();
-        let told = |line: &&String| !line.ends_with(" holds");
+        let told = |line: &&String| !line.ends_with(" holds") && !line.starts_with("--");
         for line in log.lines.iter().filter(told) {
             writeln!(shown, "{line}").ok();
         }
@@ -176,6 +177,13 @@ fn show_end(end: &End) -> String {
         End::Success => "success\n".to_owned(),
         End::Killed => "killed\n".to_owned(),
         End::Stuck => "stuck\n".to_owned(),
+        End::Stalled(left) => {
+            let left: Vec<String> = left.iter().map(|step| format!(" {step}")).collect();
+            let left = if left.is_empty() { " what is withheld".to_owned() } else { left.concat() };
+            format!("no further\nleft:{left}\n")
+        }
+        End::Superseded => "superseded\n".to_owned(),
+        End::Unrecorded => "not recorded\n".to_owned(),
         End::Blocked(blocked) => format!("blocked: {blocked}\n"),
         End::NotDone(outcome) => {
             let mut shown = "not done\n".to_owned();

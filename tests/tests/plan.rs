@@ -172,6 +172,8 @@ fn nobody_joins_beside_a_voter_that_is_down_or_unknown() {
 
     let healthy = observed.clone();
     each_view(&mut observed, |etcd| member_mut(etcd, "cp-2").healthy = false);
+    let why = "no route to host".to_owned();
+    observed.nodes.insert(name("cp-2"), Sight::Silent { why });
     let blocked = joins(&observed, &world.spec);
     assert!(
         matches!(blocked, Err(Blocked::UnhealthyVoter { member }) if member.node.as_deref() == Some("cp-2"))
@@ -179,8 +181,8 @@ fn nobody_joins_beside_a_voter_that_is_down_or_unknown() {
 
     observed = healthy.clone();
     let peer_urls = vec!["https://10.9.9.9:2380".to_owned()];
-    let name = "cp-9".to_owned();
-    let stranger = EtcdMember { id: 9, name, peer_urls, learner: false, healthy: true };
+    let other = "cp-9".to_owned();
+    let stranger = EtcdMember { id: 9, name: other, peer_urls, learner: false, healthy: true };
     each_view(&mut observed, |etcd| etcd.members.push(stranger.clone()));
     let blocked = joins(&observed, &world.spec);
     assert!(matches!(blocked, Err(Blocked::UnknownMember { member }) if member.id == 9));
@@ -189,7 +191,8 @@ fn nobody_joins_beside_a_voter_that_is_down_or_unknown() {
     each_view(&mut observed, |etcd| etcd.leader = None);
     assert_eq!(joins(&observed, &world.spec), Ok(()), "an election passes");
     for node in ["cp-2", "cp-3"] {
-        facts_mut(&mut observed, node).etcd = None;
+        let why = "no route to host".to_owned();
+        observed.nodes.insert(name(node), Sight::Silent { why });
     }
     assert_eq!(joins(&observed, &world.spec), Err(Blocked::NoLeader));
 }

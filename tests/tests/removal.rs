@@ -19,7 +19,14 @@ struct Loss {
 impl Loss {
     fn of_a_voter() -> Self {
         let (world, mut observed) = risen(3, 1);
-        each_view(&mut observed, |etcd| member_mut(etcd, "cp-3").healthy = false);
+        each_view(&mut observed, |etcd| {
+            // They joined in any order.
+            for (id, node) in [(1, "cp-1"), (2, "cp-2"), (3, "cp-3")] {
+                member_mut(etcd, node).id = id;
+            }
+            etcd.leader = Some(1);
+            member_mut(etcd, "cp-3").healthy = false;
+        });
         let mut spec = world.spec;
         let lost = spec.nodes.iter_mut().find(|node| node.name == name("cp-3")).unwrap();
         (lost.name, lost.address) = (name("cp-4"), "10.77.0.14".parse().unwrap());

@@ -1,156 +1,203 @@
 //! The simulation: coordinators that die after any event, and rules that are left out.
 
-use quorate_proto::{RunId, Term};
-use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, sample};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-/// Seeds of each test; `QUORATE_SEEDS` asks for more.
-const SEEDS: u64 = 32;
-/// Every event of a run is tried as its last, and no run has more than this.
-const NEVER: usize = usize::MAX;
+use quorate_tests::sim::{Log, Rules, Tally, Violation, Weather, explore, replay, violations};
 
-fn term(number: u64) -> Term {
-    Term { number, run: RunId(format!("run-{number}")) }
-}
-
-fn world(seed: u64) -> SimCluster {
-    let mut random = Random::new(seed ^ 0xc0ffee);
-    let planes = [1, 3, 3, 3, 3, 4, 5, 7][random.below(8)];
-    let workers = [0, 0, 1, 2, 3, 3, 4, 8][random.below(8)];
-    SimCluster::new(sample(planes, workers), !random.percent(10))
-}
-
-/// A cluster is brought up by a coordinator that dies after `kill` events, then by others that
-/// may die too, and at last, without faults, by one that must finish. Gives how many events the
-/// first one saw, or what went wrong.
-fn case(seed: u64, kill: usize, rules: Rules, log: &mut Log) -> Result<usize, String> {
-    let mut world = world(seed);
-    let mut random =
-        Random::new(seed.wrapping_mul(1_000).wrapping_add(u64::try_from(kill).unwrap()));
-    world.faults = kill != NEVER;
-    for number in 1..=7 {
-        let last = number >= 5;
-        if last {
-            world.calm();
-        }
-        let events = match number {
-            1 => kill,
-            _ if last => NEVER,
-            _ => random.below(60),
-        };
-        log.add(|| format!("-- run {number}, killed after {events}"));
-        let end = apply(&mut world, &mut random, rules, &term(number), events, log);
-        log.add(|| format!("-- {end:?}"));
-        if let Some(violation) = world.violations.first() {
-            return Err(violation.clone());
-        }
-        match end {
-            End::Success if world.is_whole() => return Ok(log.events),
-            End::Success => return Err("success was claimed of an incomplete cluster".to_owned()),
-            End::Stuck => return Err("the run does not end".to_owned()),
-            End::NotDone(_) | End::Blocked(_) | End::Killed => {}
-        }
-    }
-    Err("it does not finish once faults have stopped".to_owned())
-}
-
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    if let Some(seed) = number("QUORATE_SEED") {
-        return seed..seed + 1;
-    }
-    0..number("QUORATE_SEEDS").unwrap_or(default)
-}
+/// Seeds of the test; `QUORATE_SEEDS` asks for more.
+const SEEDS: u64 = 112;
+/// Cases that these seeds must amount to.
+const CASES: usize = 20_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|value| value.parse().expect("a number"))
 }
 
 #[test]
-fn whoever_dies_when_the_next_run_finishes_and_nothing_breaks() {
-    let seeds: Vec<u64> = seeds(SEEDS).collect();
-    let halves = seeds.chunks(seeds.len().div_ceil(2));
-    let cases: usize = std::thread::scope(|scope| {
-        let threads: Vec<_> = halves.map(|seeds| scope.spawn(|| try_all(seeds))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no violation")).sum()
-    });
-    assert!(cases > 20 * seeds.len(), "only {cases} cases: the runs are too short to tell");
-}
-
-/// Kills the first coordinator after every event in turn.
-fn try_all(seeds: &[u64]) -> usize {
-    let mut cases = 0;
-    for seed in seeds {
-        let events = must_hold(*seed, NEVER);
-        (0..events).for_each(|kill| {
-            must_hold(*seed, kill);
-        });
-        cases += events + 1;
+#[expect(clippy::print_stdout, reason = "how many cases there were is what a person asks for")]
+fn whoever_dies_when_the_next_runs_finish_and_nothing_breaks() {
+    if let (Some(seed), Some(kill)) = (number("QUORATE_SEED"), number("QUORATE_KILL")) {
+        return play_again(seed, usize::try_from(kill).unwrap());
     }
-    cases
+    let seeds = match number("QUORATE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("QUORATE_SEEDS").unwrap_or(SEEDS),
+    };
+    let began = Instant::now();
+    let next = AtomicU64::new(seeds.start);
+    let tally = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| explore_all(&next, seeds.end))).collect();
+        let tallies = threads.into_iter().map(|thread| thread.join().expect("no violation"));
+        tallies.fold(Tally::default(), |one, other| one.and(other))
+    });
+    let (cases, events) = (grouped(tally.cases), grouped(tally.events));
+    println!("simulation: {cases} cases, {events} events, {} s", began.elapsed().as_secs());
+    println!("runs without faults that were needed at most: {}", tally.last_runs);
+    let all = ["QUORATE_SEED", "QUORATE_SEEDS"].iter().all(|it| number(it).is_none());
+    assert!(!all || tally.cases >= CASES, "only {cases} cases: more seeds are needed");
 }
 
-fn must_hold(seed: u64, kill: usize) -> usize {
-    case(seed, kill, Rules::ALL, &mut Log::default()).unwrap_or_else(|why| {
-        let mut log = Log { wanted: true, ..Log::default() };
-        case(seed, kill, Rules::ALL, &mut log).expect_err("the same seed, the same events");
-        let lines = log.lines.join("\n");
-        panic!(
-            "{lines}\n\nseed {seed}, killed after {kill} events: {why}\n\
-                try again with QUORATE_SEED={seed} cargo test -p quorate-tests whoever_dies"
-        );
-    })
-}
-
-/// A rule that is left out must be missed, and for the reasons that it is there for.
-fn is_missed(rules: Rules, reasons: &[&str]) {
-    let mut found: Vec<&str> = Vec::new();
-    for seed in 0..400 {
-        for kill in [3, 9, 14, 20, 30, 45, 70] {
-            let Err(why) = case(seed, kill, rules, &mut Log::default()) else { continue };
-            found.extend(reasons.iter().filter(|reason| why.contains(**reason)));
-            if reasons.iter().all(|reason| found.contains(reason)) {
-                return;
-            }
+fn explore_all(next: &AtomicU64, end: u64) -> Tally {
+    let mut tally = Tally::default();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            return tally;
+        }
+        match explore(seed, Rules::ALL) {
+            Ok(more) => tally = tally.and(more),
+            Err(violation) => play_violation(&violation),
         }
     }
-    panic!("of {reasons:?} only {found:?} was found");
+}
+
+fn play_violation(violation: &Violation) {
+    let Violation { why, seed, kill } = violation;
+    panic!(
+        "seed {seed}, killed after {kill} events: {why}\ntry again with\n  \
+         QUORATE_SEED={seed} QUORATE_KILL={kill} cargo test -p quorate-tests --test all whoever_dies \
+         -- --nocapture"
+    );
+}
+
+/// One case, event by event.
+#[expect(clippy::print_stdout, reason = "to be read by a person")]
+fn play_again(seed: u64, kill: usize) {
+    let mut log = Log { wanted: true, ..Log::default() };
+    let result = replay(seed, kill, Rules::ALL, &mut log);
+    println!("{}\n", log.lines.join("\n"));
+    assert_eq!(result, Ok(()), "seed {seed}, killed after {kill} events");
+}
+
+#[test]
+fn a_violation_is_played_again_exactly() {
+    let rules = Rules { only_checks: false, ..Rules::ALL };
+    let found = (0..100).find_map(|seed| explore(seed, rules).err()).expect("a violation");
+    let mut logs = [(); 2].map(|()| Log { wanted: true, ..Log::default() });
+    for log in &mut logs {
+        assert_eq!(replay(found.seed, found.kill, rules, log), Err(found.why.clone()));
+    }
+    let [one, other] = logs;
+    assert!(one.lines == other.lines && !one.lines.is_empty());
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let places = (0..digits.len()).rev();
+    let grouped = digits.chars().zip(places).flat_map(|(digit, place)| {
+        let comma = place > 0 && place % 3 == 0;
+        std::iter::once(digit).chain(comma.then_some(','))
+    });
+    grouped.collect()
+}
+
+/// Rules that are left out must be missed, and for the reasons that they are there for.
+fn is_missed(rules: Rules, weather: Weather, reasons: &[&str]) {
+    let mut missing = reasons.to_vec();
+    for seed in 0..1_000 {
+        violations(seed, rules, weather, &mut |why| {
+            missing.retain(|reason| !why.contains(reason));
+            missing.is_empty()
+        });
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("of {reasons:?} these were not found: {missing:?}");
 }
 
 #[test]
 fn a_run_that_forgets_what_is_under_way_is_caught() {
     let rules = Rules { running_first: false, ..Rules::ALL };
-    is_missed(rules, &["changes of etcd's membership at once", "workers join at once"]);
+    is_missed(
+        rules,
+        Weather::SLOW,
+        &["changes of etcd's membership at once", "workers join at once"],
+    );
 }
 
 #[test]
 fn a_run_that_trusts_silence_is_caught() {
     let rules = Rules { silent_slots: false, ..Rules::ALL };
-    is_missed(rules, &["changes of etcd's membership at once", "workers join at once"]);
+    is_missed(
+        rules,
+        Weather::SILENT,
+        &["changes of etcd's membership at once", "workers join at once"],
+    );
+}
+
+#[test]
+fn members_that_join_side_by_side_are_caught() {
+    let rules = Rules { membership_lane: false, ..Rules::ALL };
+    is_missed(rules, Weather::SLOW, &["changes of etcd's membership at once"]);
 }
 
 #[test]
 fn agents_that_obey_older_terms_are_caught() {
-    is_missed(Rules { terms: false, ..Rules::ALL }, &["began for an older term"]);
+    let rules = Rules { terms: false, ..Rules::ALL };
+    is_missed(rules, Weather::SLOW, &["began for an older term"]);
 }
 
 /// An order of a dead run arrives at a node that looked idle, before any order of the new run.
 #[test]
 fn a_run_that_only_looks_before_it_orders_is_caught() {
     let rules = Rules { claims: false, ..Rules::ALL };
-    is_missed(rules, &["workers join at once"]);
+    is_missed(
+        rules,
+        Weather::SLOW,
+        &["changes of etcd's membership at once", "workers join at once"],
+    );
+}
+
+#[test]
+fn an_agent_that_forgets_what_it_was_at_is_caught() {
+    let rules = Rules { ledger: false, ..Rules::ALL };
+    is_missed(rules, Weather::SLOW, &["is at two operations at once"]);
 }
 
 #[test]
 fn a_run_that_believes_exit_codes_is_caught() {
-    is_missed(Rules { only_checks: false, ..Rules::ALL }, &["an incomplete cluster"]);
+    is_missed(
+        Rules { only_checks: false, ..Rules::ALL },
+        Weather::SLOW,
+        &["an incomplete cluster"],
+    );
 }
 
 #[test]
 fn founding_without_a_silent_control_plane_is_caught() {
-    is_missed(Rules { founding_guard: false, ..Rules::ALL }, &["founded a second cluster"]);
+    is_missed(
+        Rules { founding_guard: false, ..Rules::ALL },
+        Weather::SILENT,
+        &["founded a second cluster"],
+    );
+}
+
+/// The plan sees to it, and so does the agent: either may fail, not both.
+#[test]
+fn a_join_beside_an_unfinished_one_or_a_voter_that_is_down_is_caught() {
+    let rules = Rules { membership_gate: false, last_look: false, ..Rules::ALL };
+    is_missed(rules, Weather::ETCD_SLOW, &["has not finished", "less than a quorum"]);
+}
+
+/// What the plan saw is minutes old.
+#[test]
+fn an_agent_that_does_not_look_once_more_is_caught() {
+    is_missed(
+        Rules { last_look: false, ..Rules::ALL },
+        Weather::ETCD_SLOW,
+        &["less than a quorum"],
+    );
 }
 
 #[test]
-fn a_join_beside_an_unfinished_one_is_caught() {
-    let rules = Rules { membership_gate: false, ..Rules::ALL };
-    is_missed(rules, &["has not finished"]);
+fn secrets_in_what_agents_tell_are_caught() {
+    is_missed(
+        Rules { secrets_cleaned: false, ..Rules::ALL },
+        Weather::SLOW,
+        &["a secret is recorded"],
+    );
 }

@@ -106,8 +106,18 @@ fn unfinished_first(
     if facts.leader.is_none() && voters().filter(up).count() * 2 <= voters().count() {
         return Err(Blocked::NoLeader);
     }
-    let unsound = facts.members.iter().filter(|member| !is_sound(member));
-    unsound.map(|member| step_of(member).ok_or_else(|| refuse(member, members))).collect()
+    // Voters that only have to come back change nothing, whatever becomes of the others.
+    let comes_back = |node: &KubeNode| voters().any(|it| is_of(it, &node.node, node.address));
+    let changes = members.iter().any(|(_, node)| !comes_back(node));
+    let mut first = Vec::new();
+    for member in facts.members.iter().filter(|member| !is_sound(member)) {
+        match step_of(member) {
+            Some(step) => first.push(step),
+            None if changes => return Err(refuse(member, members)),
+            None => {}
+        }
+    }
+    Ok(first)
 }
 
 /// No member answers. Those whose data is there come back by themselves, as after a reboot of all,

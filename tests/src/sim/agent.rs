@@ -1,179 +1,185 @@
-//! The simulated agents: they take orders, work, answer, and fall silent. And what must never
-//! happen is looked for.
+//! The simulated agents: they take orders, work, answer, and remember.
 
-use quorate::plan::Lane;
-use quorate_proto::{Finding, Goal, NodeName, OperationId, StepId, Term};
+use quorate_proto::{NodeName, StepId};
 
-use super::cluster::{Fate, Operation, SimCluster, SimNode};
+use super::etcd::Obstacle;
+use super::network::{Answer, Order, Told};
+use super::node::{Fate, Operation, SimNode};
 use super::random::Random;
-
-/// An order on its way to a node.
-#[derive(Debug, Clone)]
-pub(super) struct Order {
-    pub step: StepId,
-    pub operation: OperationId,
-    pub term: Term,
-    pub goal: Goal,
-}
-
-/// An answer on its way to the run that gave the order.
-#[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub to: Term,
-    pub step: StepId,
-    pub told: Told,
-}
-
-/// What an agent tells.
-#[derive(Debug, Clone)]
-pub(super) enum Told {
-    Ended { finding: Finding, claims_success: bool },
-    Busy { operation: OperationId, goal: String },
-}
+use super::world::SimCluster;
 
 impl SimCluster {
-    /// One thing happens, if anything can: an order arrives, an operation moves, a node falls
-    /// silent. Answers are left to whoever listens.
-    pub(super) fn happen(&mut self, random: &mut Random, terms: bool) -> bool {
-        let arriving: Vec<usize> = (0..self.orders.len())
-            .filter(|at| self.orders.get(*at).is_some_and(|it| !self.is_silent(&it.step.node)))
-            .collect();
-        let at_work = |node: &&SimNode| node.operation.is_some();
-        let working = self.nodes.values().filter(at_work).count();
-        if self.faults && random.percent(3) {
-            self.disturb(random);
-            return true;
-        }
-        let choices = arriving.len() + working;
-        if choices == 0 {
+    /// One thing happens at the nodes, if anything can: an order arrives or an operation moves.
+    /// Answers are left to whoever listens.
+    pub(super) fn happen(&mut self, random: &mut Random) -> bool {
+        self.etcd.electing = self.etcd.electing.saturating_sub(1);
+        let orders = self.network.orders.iter().enumerate();
+        let arrives =
+            |(at, order): (usize, &Order)| (!self.is_silent(&order.step.node)).then_some(at);
+        let arriving: Vec<usize> = orders.filter_map(arrives).collect();
+        let busy = |node: &SimNode| node.operation.is_some() || node.stray.is_some();
+        let working: Vec<&NodeName> =
+            self.nodes.iter().filter(|(_, node)| busy(node)).map(|(name, _)| name).collect();
+        if arriving.is_empty() && working.is_empty() {
             return false;
         }
-        let choice = random.below(choices);
+        let choice = random.below(arriving.len() + working.len());
         if let Some(at) = arriving.get(choice) {
-            let order = self.orders.remove(*at);
-            self.take(order, random, terms);
-        } else {
-            let mut working = self.nodes.iter().filter(|(_, node)| at_work(node));
-            let node = working.nth(choice - arriving.len()).map(|(name, _)| name.clone());
-            node.into_iter().for_each(|node| self.work(&node));
+            // Now and then the network delivers a message once more, much later.
+            let order = if self.faults && random.percent(2) {
+                self.network.orders.get(*at).cloned()
+            } else {
+                Some(self.network.orders.remove(*at))
+            };
+            order.into_iter().for_each(|order| self.take(order, random));
+        } else if let Some(node) = working.get(choice - arriving.len()) {
+            let node = (*node).clone();
+            self.work(&node);
         }
+        self.inspect();
         true
     }
 
-    fn disturb(&mut self, random: &mut Random) {
-        let at = random.below(self.nodes.len());
-        if let Some(node) = self.nodes.values_mut().nth(at) {
-            if random.percent(20) {
-                // The machine restarts: what it was at ends unfinished, and nobody is told.
-                node.operation = None;
-                return;
-            }
-            // A silent node is the rarer state, and does not stay silent for ever.
-            node.silent = !node.silent && random.percent(50);
+    /// An order has arrived at its node.
+    fn take(&mut self, order: Order, random: &mut Random) {
+        if let Some(told) = self.take_or_tell(&order, random) {
+            let Order { from: to, step, operation, .. } = order;
+            self.network.answers.push(Answer { to, step, operation, told });
         }
     }
 
-    fn take(&mut self, order: Order, random: &mut Random, terms: bool) {
-        let node = self.node(&order.step.node);
+    /// Begins the operation, attaches to it, or says at once what the answer is.
+    fn take_or_tell(&mut self, order: &Order, random: &mut Random) -> Option<Told> {
+        let terms = self.rules.terms;
+        let fate = self.fate(order, random);
+        let name = &order.step.node;
+        let node = self.node_mut(name);
         let obeyed = order.term.obeyed_after(&node.term);
         if terms && !obeyed {
-            return;
+            return Some(Told::Superseded);
         }
-        if let Some(operation) = &node.operation {
-            let told = Told::Busy { operation: operation.id.clone(), goal: operation.goal.id() };
-            let attaches = operation.id == order.operation;
-            let name = order.step.node.clone();
-            if attaches {
-                if let Some(operation) = &mut self.node_mut(&name).operation {
-                    operation.listener = order.term.clone();
-                }
-                self.node_mut(&name).term = order.term;
-            } else {
-                self.answers.push(Answer { to: order.term, step: order.step, told });
+        if node.disk_full && (node.operation.is_none() || node.term != order.term) {
+            return Some(Told::Refused);
+        }
+        if obeyed {
+            node.term = order.term.clone();
+        }
+        if let Some(at) = &mut node.operation {
+            if at.id == order.operation {
+                at.listeners.push(order.from.clone());
+                return None;
             }
-            return;
+            return Some(Told::Busy { operation: at.id.clone(), goal: at.goal.id() });
         }
+        if let Some((_, told)) = node.latest.as_ref().filter(|it| it.0 == order.operation) {
+            return Some(told.clone());
+        }
+        let left = if !self.faults || !random.percent(self.weather.slow) {
+            3 + random.below(4)
+        } else if random.percent(12) {
+            HANGS
+        } else {
+            12 + random.below(30)
+        };
+        let operation = Operation {
+            id: order.operation.clone(),
+            term: order.term.clone(),
+            goal: order.goal.clone(),
+            material: order.material.clone(),
+            fresh: true,
+            left,
+            patience: 20,
+            fate,
+            listeners: vec![order.from.clone()],
+        };
+        let node = self.node_mut(name);
+        (node.operation, node.latest) = (Some(operation), None);
         if !obeyed {
             self.violations.push(format!("{} began for an older term", order.step));
         }
-        let fate = if self.breaks.remove(&order.step) {
-            Fate::Breaks
-        } else if self.faults {
-            fate(random)
-        } else {
-            Fate::Works
-        };
-        let slow = self.faults && random.percent(10);
-        let left = if slow { 60 } else { 2 + random.below(3) };
-        let node = self.node_mut(&order.step.node);
-        node.term = order.term.clone();
-        node.operation = Some(Operation {
-            id: order.operation,
-            listener: order.term.clone(),
-            term: order.term,
-            goal: order.goal,
-            left,
-            fate,
-        });
-        self.watch();
+        None
+    }
+
+    fn fate(&mut self, order: &Order, random: &mut Random) -> Fate {
+        if self.breaks.remove(&order.step) {
+            return Fate::Breaks;
+        }
+        if !self.faults || !random.percent(self.weather.wrong) {
+            return Fate::Works;
+        }
+        match random.below(10) {
+            0..3 => Fate::WorksAndComplains,
+            3..5 => Fate::ClaimsToWork,
+            5..8 => Fate::Breaks,
+            _ => Fate::Stumbles,
+        }
     }
 
     /// The operation of a node goes on by one event.
     fn work(&mut self, name: &NodeName) {
-        let Some(mut operation) = self.node_mut(name).operation.take() else { return };
-        operation.left = operation.left.saturating_sub(1);
-        let takes_effect = operation.fate != Fate::ClaimsToWork;
-        if operation.left == 1 && takes_effect {
-            self.begin_effect(name, &operation.goal);
-        }
-        if operation.left > 0 {
-            self.node_mut(name).operation = Some(operation);
+        let node = self.node_mut(name);
+        let stray = node.stray.is_some();
+        let Some(mut operation) = node.stray.take().or_else(|| node.operation.take()) else {
             return;
+        };
+        if self.moves(name, &mut operation) {
+            let node = self.node_mut(name);
+            *(if stray { &mut node.stray } else { &mut node.operation }) = Some(operation);
+        } else if !stray {
+            self.conclude(name, operation);
         }
-        if takes_effect && operation.fate != Fate::Breaks {
-            self.finish_effect(name, &operation.goal);
+    }
+
+    /// Whether the operation goes on after this event.
+    fn moves(&mut self, name: &NodeName, operation: &mut Operation) -> bool {
+        let goal = operation.goal.clone();
+        if std::mem::take(&mut operation.fresh) {
+            let holds = self.check(name, &goal).is_satisfied();
+            operation.patience =
+                if holds && !goal.is_of_one_run() { 0 } else { operation.patience };
+            return operation.patience > 0;
         }
+        if goal.is_awaited() {
+            operation.patience = operation.patience.saturating_sub(1);
+            return operation.patience > 0 && !self.check(name, &goal).is_satisfied();
+        }
+        operation.left = operation.left.saturating_sub(1);
+        let half = operation.fate == Fate::Breaks && operation.left == 0;
+        let idle = matches!(operation.fate, Fate::ClaimsToWork | Fate::Stumbles);
+        if !half && !idle {
+            match self.take_effect(name, operation) {
+                Ok(()) => {}
+                Err(Obstacle::NotYet) if operation.patience > 0 => {
+                    operation.patience -= 1;
+                    operation.left += 1;
+                }
+                Err(Obstacle::NotYet | Obstacle::Refused) => {
+                    operation.fate = Fate::Breaks;
+                    return false;
+                }
+            }
+        }
+        operation.left > 0
+    }
+
+    /// The agent checks the goal, clears its ledger, and tells whoever listens.
+    fn conclude(&mut self, name: &NodeName, operation: Operation) {
+        let finding = self.check(name, &operation.goal);
+        let fails = !matches!(operation.fate, Fate::Works | Fate::ClaimsToWork);
         let told = Told::Ended {
-            finding: self.check(name, &operation.goal),
-            claims_success: matches!(operation.fate, Fate::Works | Fate::ClaimsToWork),
+            transient: fails && operation.fate == Fate::Stumbles || operation.patience == 0,
+            claims_success: !fails,
+            finding,
         };
         let step = StepId { node: name.clone(), goal: operation.goal.id() };
-        self.answers.push(Answer { to: operation.listener, step, told });
-    }
-
-    /// Looks for what must never be, whenever an operation begins.
-    fn watch(&mut self) {
-        let at = |lane: &Lane| {
-            self.nodes
-                .iter()
-                .filter(|(name, node)| {
-                    node.operation.as_ref().is_some_and(|operation| match (&operation.goal, lane) {
-                        (Goal::EtcdMember(_), Lane::Membership) => !self.is_voter(name),
-                        (
-                            Goal::KubeletStarted(kube) | Goal::KubeletCertificate(kube),
-                            Lane::WorkerJoins { .. },
-                        ) => !kube.is_control_plane(),
-                        _ => false,
-                    })
-                })
-                .count()
-        };
-        let width = self.spec.worker_joins;
-        let (members, workers) = (at(&Lane::Membership), at(&Lane::WorkerJoins { width }));
-        if members > 1 {
-            self.violations.push(format!("{members} changes of etcd's membership at once"));
+        for to in operation.listeners {
+            let (step, told) = (step.clone(), told.clone());
+            let operation = operation.id.clone();
+            self.network.answers.push(Answer { to, step, operation, told });
         }
-        if workers > width {
-            self.violations.push(format!("{workers} workers join at once"));
-        }
+        self.node_mut(name).latest = Some((operation.id, told));
     }
 }
 
-fn fate(random: &mut Random) -> Fate {
-    match random.below(100) {
-        0..3 => Fate::WorksAndComplains,
-        3..5 => Fate::ClaimsToWork,
-        5..8 => Fate::Breaks,
-        _ => Fate::Works,
-    }
-}
+/// Events for which an operation hangs: longer than any deadline.
+pub(super) const HANGS: usize = 90;

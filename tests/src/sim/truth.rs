@@ -2,9 +2,11 @@
 
 use quorate::spec::Role;
 use quorate_proto::goal::Entry;
-use quorate_proto::{Drift, Finding, Goal, NodeName};
+use quorate_proto::{Drift, Finding, Goal, NodeName, RunId};
 
-use super::cluster::{Member, PREPARED, SimCluster};
+use super::etcd::Obstacle;
+use super::node::{Machinery, Operation};
+use super::world::{PREPARED, SimCluster};
 
 impl SimCluster {
     /// The finding that the node's agent would report.
@@ -12,7 +14,7 @@ impl SimCluster {
         if self.usurped && matches!(goal, Goal::EndpointReady(_)) {
             return Finding::Refused { why: "another cluster answers at the endpoint".to_owned() };
         }
-        if needs_api(goal) && !self.api_answers() {
+        if needs_api(goal) && !self.api_answers_to(node) {
             return Finding::Unknown { why: "the API does not answer".to_owned() };
         }
         if let Goal::NodeRemoved(removal) = goal
@@ -35,29 +37,29 @@ impl SimCluster {
             })
         };
         match goal {
-            Goal::EtcdMember(_) => self.is_voter(node),
+            Goal::EtcdMember(_) => self.is_member(node),
             Goal::ApiServerReady(_) => self.serves(node),
             Goal::ClusterConfig(_) | Goal::JoinAccess(_) | Goal::Addons(_) | Goal::Network(_) => {
                 self.once.contains(goal.kind())
             }
-            Goal::JoinOffered(_) => self.offered,
-            Goal::JoinWithdrawn(_) => !self.offered,
+            Goal::JoinOffered(offer) => {
+                self.tokens.len() == 1 && (self.sealed.is_some() || !offer.certificates)
+            }
+            Goal::JoinWithdrawn(_) => self.tokens.is_empty() && self.sealed.is_none(),
             Goal::NodeReady(name) => self.is_ready(name),
             Goal::SystemPodsReady | Goal::ClusterDns(_) => {
                 let nodes = self.names(Role::ControlPlane).chain(self.names(Role::Worker));
                 self.once.contains("addons") && nodes.into_iter().all(|name| self.is_ready(name))
             }
             Goal::EtcdHealthy(_) => {
-                self.names(Role::ControlPlane).all(|name| self.is_voter(name))
-                    && self.etcd.len() == self.names(Role::ControlPlane).count()
+                self.names(Role::ControlPlane).all(|name| self.is_member(name))
+                    && self.etcd.members.len() == self.names(Role::ControlPlane).count()
             }
             Goal::EndpointReady(_) => balanced() && self.api_answers(),
             Goal::BackendsUp(_) => {
                 balanced() && self.names(Role::ControlPlane).all(|name| self.serves(name))
             }
-            Goal::EtcdMemberRemoved(removal) => {
-                self.etcd.iter().all(|member| member.node != removal.node)
-            }
+            Goal::EtcdMemberRemoved(removal) => self.etcd.member(&removal.node).is_none(),
             Goal::NodeRemoved(removal) => !self.holds(&removal.node, "kubelet-certificate"),
             Goal::Certificates(_)
             | Goal::Kubeconfigs(_)
@@ -65,7 +67,7 @@ impl SimCluster {
             | Goal::StaticPods(_)
             | Goal::KubeletCertificate(_)
             | Goal::ControlPlaneMarked(_)
-            | Goal::AdminKubeconfig(_) => self.holds(node, &goal.id()),
+            | Goal::AdminKubeconfig(_) => self.holds(node, goal.kind()),
             Goal::Hosts(_)
             | Goal::SwapOff
             | Goal::KernelModules(_)
@@ -75,64 +77,124 @@ impl SimCluster {
             | Goal::Containerd(_)
             | Goal::ServiceRunning(_)
             | Goal::Images(_)
-            | Goal::LoadBalancer(_) => self.holds(node, PREPARED) || self.holds(node, &goal.id()),
+            | Goal::LoadBalancer(_) => self.holds(node, PREPARED) || self.holds(node, goal.kind()),
         }
     }
 
     fn is_ready(&self, node: &NodeName) -> bool {
-        self.holds(node, "kubelet-certificate") && self.once.contains("network")
+        let runs = self.nodes.get(node).is_some_and(|node| node.machinery == Machinery::Running);
+        runs && self.holds(node, "kubelet-certificate") && self.once.contains("network")
     }
 
-    /// The first half of what an apply changes: only a join of etcd has one of its own.
-    pub(super) fn begin_effect(&mut self, node: &NodeName, goal: &Goal) {
-        let Goal::EtcdMember(kube) = goal else { return };
-        let member = self.etcd.iter().any(|member| member.node == *node);
-        if kube.entry == Entry::Founder || member || self.etcd.is_empty() {
-            return;
+    /// What an apply has changed when so many events of it are left; at none it has come to its end.
+    ///
+    /// # Errors
+    /// Where the agent does not go on for now.
+    pub(super) fn take_effect(
+        &mut self,
+        node: &NodeName,
+        operation: &Operation,
+    ) -> Result<(), Obstacle> {
+        let goal = &*operation.goal;
+        if let Goal::EtcdMember(kube) = goal {
+            return self.join_etcd(node, kube.entry, operation);
         }
-        if let Some(other) = self.etcd.iter().find(|member| member.learner) {
-            let other = other.node.clone();
-            self.violations.push(format!("{node} joins etcd while {other} has not finished"));
+        if operation.left == 0 {
+            self.finish_effect(node, goal, operation.material.as_ref());
         }
-        self.etcd.push(Member { node: node.clone(), learner: true });
-        self.node_mut(node).etcd_data = true;
+        Ok(())
     }
 
-    /// What an apply changes, once it has come to its end.
-    pub(super) fn finish_effect(&mut self, node: &NodeName, goal: &Goal) {
+    /// A join of etcd is the one change that others see when it is half done.
+    fn join_etcd(
+        &mut self,
+        node: &NodeName,
+        entry: Entry,
+        operation: &Operation,
+    ) -> Result<(), Obstacle> {
+        if self.etcd.is_voter(node) {
+            // It comes up by itself.
+            return if self.is_member(node) { Ok(()) } else { Err(Obstacle::NotYet) };
+        }
+        match (operation.left, entry) {
+            (2, Entry::ControlPlane) => {
+                self.last_look(node, entry)?;
+                if !self.may_join(operation.material.as_ref()) {
+                    return Err(Obstacle::Refused);
+                }
+                self.announce(node);
+            }
+            (1, Entry::ControlPlane) => self.start_member(node),
+            (0, Entry::ControlPlane) => self.promote(node),
+            (0, Entry::Founder) => {
+                self.last_look(node, entry)?;
+                self.found(node);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the cluster lets a node join by this material.
+    fn may_join(&self, material: Option<&RunId>) -> bool {
+        self.api_answers() && material.is_some_and(|run| self.tokens.contains(run))
+    }
+
+    fn finish_effect(&mut self, node: &NodeName, goal: &Goal, material: Option<&RunId>) {
         match goal {
-            Goal::Certificates(kube) => self.certify(node, kube.entry, goal),
-            Goal::Kubeconfigs(kube) => {
-                self.node_mut(node).super_admin |= kube.entry == Entry::Founder;
+            Goal::Certificates(kube) => self.certify(node, kube.entry, goal, material),
+            Goal::Kubeconfigs(kube) if kube.entry == Entry::Founder => {
+                self.node_mut(node).super_admin = true;
                 self.hold(node, goal);
             }
-            Goal::EtcdMember(kube) => self.become_member(node, kube.entry),
             Goal::KubeletStarted(kube) if kube.entry == Entry::Worker => {
-                if self.offered {
+                if self.may_join(material) {
                     self.node_mut(node).authority = Some(1);
                     self.hold(node, goal);
                 }
             }
+            Goal::Kubeconfigs(kube) | Goal::KubeletStarted(kube) | Goal::StaticPods(kube) => {
+                if kube.entry == Entry::Founder || self.may_join(material) {
+                    self.hold(node, goal);
+                }
+            }
             Goal::KubeletCertificate(kube) => {
-                if self.api_answers() && (self.offered || kube.entry == Entry::Founder) {
+                let founder = kube.entry == Entry::Founder && self.api_answers();
+                if founder || self.may_join(material) {
                     self.hold(node, goal);
                 }
             }
             Goal::ClusterConfig(_) | Goal::JoinAccess(_) | Goal::Addons(_) | Goal::Network(_) => {
-                if self.api_answers() {
-                    self.once.insert(goal.kind().to_owned());
+                if self.api_answers_to(node) {
+                    self.once.insert(goal.kind());
                     // kubeadm makes a token with the access.
-                    self.offered |= matches!(goal, Goal::JoinAccess(_));
+                    let access = matches!(goal, Goal::JoinAccess(_));
+                    self.tokens.extend(material.filter(|_| access).cloned());
                 }
             }
-            Goal::JoinOffered(_) => self.offered = self.api_answers(),
-            Goal::JoinWithdrawn(_) => self.offered = false,
+            Goal::JoinOffered(offer) => {
+                if self.api_answers_to(node) {
+                    self.tokens = material.cloned().into_iter().collect();
+                    self.sealed = material.filter(|_| offer.certificates).cloned();
+                }
+            }
+            Goal::JoinWithdrawn(_) => {
+                if self.api_answers_to(node) {
+                    self.tokens.clear();
+                    self.sealed = None;
+                }
+            }
             Goal::EtcdMemberRemoved(removal) => {
-                self.etcd.retain(|member| member.node != removal.node);
+                self.etcd.members.retain(|member| member.node != removal.node);
             }
             Goal::NodeRemoved(removal) => {
                 if let Some(node) = self.nodes.get_mut(&removal.node) {
                     node.held.remove("kubelet-certificate");
+                }
+            }
+            Goal::ControlPlaneMarked(_) => {
+                if self.api_answers_to(node) {
+                    self.hold(node, goal);
                 }
             }
             // Nothing but time brings these about.
@@ -142,11 +204,10 @@ impl SimCluster {
             | Goal::EtcdHealthy(_)
             | Goal::EndpointReady(_)
             | Goal::BackendsUp(_)
-            | Goal::ClusterDns(_) => {}
-            Goal::KubeletStarted(_)
-            | Goal::StaticPods(_)
-            | Goal::ControlPlaneMarked(_)
-            | Goal::AdminKubeconfig(_)
+            | Goal::ClusterDns(_)
+            // Looked after by `join_etcd`.
+            | Goal::EtcdMember(_) => {}
+            Goal::AdminKubeconfig(_)
             | Goal::Hosts(_)
             | Goal::SwapOff
             | Goal::KernelModules(_)
@@ -160,7 +221,7 @@ impl SimCluster {
         }
     }
 
-    fn certify(&mut self, node: &NodeName, entry: Entry, goal: &Goal) {
+    fn certify(&mut self, node: &NodeName, entry: Entry, goal: &Goal, material: Option<&RunId>) {
         if entry == Entry::Founder && self.node(node).authority.is_none() {
             self.authorities += 1;
             let number = self.authorities;
@@ -169,7 +230,8 @@ impl SimCluster {
                 self.violations.push(format!("{node} made a second certificate authority"));
             }
         }
-        if entry == Entry::ControlPlane && self.offered {
+        let unseals = material.is_some() && self.sealed.as_ref() == material;
+        if entry == Entry::ControlPlane && unseals && self.may_join(material) {
             self.node_mut(node).authority = Some(1);
         }
         if self.node(node).authority.is_some() {
@@ -177,22 +239,14 @@ impl SimCluster {
         }
     }
 
-    fn become_member(&mut self, node: &NodeName, entry: Entry) {
-        if entry == Entry::Founder && !self.node(node).etcd_data {
-            self.foundings += 1;
-            if self.foundings > 1 {
-                self.violations.push(format!("{node} founded a second cluster"));
-            }
-            self.node_mut(node).etcd_data = true;
-            self.etcd.push(Member { node: node.clone(), learner: false });
-        }
-        if let Some(member) = self.etcd.iter_mut().find(|member| member.node == *node) {
-            member.learner = false;
-        }
+    fn hold(&mut self, node: &NodeName, goal: &Goal) {
+        self.node_mut(node).held.insert(goal.kind());
     }
 
-    fn hold(&mut self, node: &NodeName, goal: &Goal) {
-        self.node_mut(node).held.insert(goal.id());
+    /// Control planes ask their own API server, and all others the endpoint.
+    fn api_answers_to(&self, node: &NodeName) -> bool {
+        let plane = self.names(Role::ControlPlane).any(|plane| plane == node);
+        if plane { self.serves(node) } else { self.api_answers() }
     }
 }
 

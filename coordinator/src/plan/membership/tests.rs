@@ -184,3 +184,18 @@ fn a_member_whose_check_holds_by_now_does_not_block_the_others() {
         assert_eq!((found.first, found.before.voters), (Vec::new(), 2), "{was:?}");
     }
 }
+
+/// Its own steps wait for another silent node, such as a load balancer.
+#[test]
+fn a_voter_that_comes_back_is_not_kept_from_it_by_one_that_has_not_finished() {
+    let back = step(1, "founder");
+    let mut told = observed(&[Is::Healthy, Is::Learner], true);
+    assert!(gate(&[&back], &[], &told).is_ok());
+    let new = step(3, "control-plane");
+    told.nodes.extend([seen(3, None, false)]);
+    let refused = gate(&[&back, &new], &[], &told);
+    assert!(
+        matches!(refused, Err(Blocked::UnfinishedMember { member: MemberAt { id: 2, .. } })),
+        "{refused:?}"
+    );
+}
