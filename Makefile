@@ -4,13 +4,19 @@ CARGO_FLAGS := --locked
 LAB := tests/lab/lab
 BIN := target/debug
 
-.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim
+.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim packages packages-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 build: ## quorate and quorate-agent, quick to build, in target/debug
 	cargo build $(CARGO_FLAGS) -p quorate -p quorate-agent
+
+packages: ## quorate and quorate-agent as .deb and .rpm, in target/packages (Rust and Go)
+	packaging/build
+
+packages-check: ## what lintian and rpmlint say of them, and that packing again gives the same bytes
+	packaging/check
 
 test: fmt lint unit lab-test ## formatting, clippy, all tests, and the lab: real nodes and real kubeadm
 

@@ -13,7 +13,7 @@ fn root() -> &'static Path {
 }
 
 fn sources() -> Vec<Source> {
-    let mut folders: Vec<PathBuf> = ["proto", "agent", "coordinator", "tests"]
+    let mut folders: Vec<PathBuf> = ["proto", "agent", "coordinator", "packaging", "tests"]
         .iter()
         .map(|member| root().join(member))
         .collect();
