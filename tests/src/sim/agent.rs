@@ -1,6 +1,6 @@
 //! The simulated agents: they take orders, work, answer, and remember.
 
-use quorate_proto::{NodeName, StepId};
+use quorate_proto::{Goal, NodeName, StepId};
 
 use super::etcd::Obstacle;
 use super::network::{Answer, Order, Told};
@@ -74,9 +74,12 @@ impl SimCluster {
         if let Some((_, told)) = node.latest.as_ref().filter(|it| it.0 == order.operation) {
             return Some(told.clone());
         }
-        let left = if !self.faults || !random.percent(self.weather.slow) {
+        // Joins are what takes long, and what must not run side by side.
+        let joins = matches!(&*order.goal, Goal::EtcdMember(_) | Goal::KubeletCertificate(_));
+        let slow = self.weather.slow * if joins { 4 } else { 1 };
+        let left = if !self.faults || !random.percent(slow) {
             3 + random.below(4)
-        } else if random.percent(12) {
+        } else if random.percent(self.weather.hang) {
             HANGS
         } else {
             12 + random.below(30)
@@ -182,4 +185,4 @@ impl SimCluster {
 }
 
 /// Events for which an operation hangs: longer than any deadline.
-pub(super) const HANGS: usize = 90;
+pub(super) const HANGS: usize = 250;

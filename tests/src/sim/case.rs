@@ -95,7 +95,7 @@ pub fn violations(seed: u64, rules: Rules, weather: Weather, enough: &mut dyn Fn
         return;
     }
     for kill in 0..600 {
-        if kill % 17 == 3 {
+        if kill % 23 == 3 {
             let found = past.clone().recover(seed, kill, &mut Log::default());
             if found.is_err_and(|why| enough(&why)) {
                 return;
@@ -228,8 +228,9 @@ impl Timeline {
             first.stop(End::Killed);
         }
         self.world.faults = self.random.percent(60);
-        for _ in 0..self.random.below(4) {
-            let (most, again) = (self.random.below(260), self.runs.len());
+        for _ in 0..self.random.below(3) {
+            let longest = self.random.one_of([20, 100, 300, 900]);
+            let (most, again) = (self.random.below(longest), self.runs.len());
             self.start_run();
             log.add(|| format!("-- another run, killed after {most} events"));
             for _ in 0..most {

@@ -351,7 +351,7 @@ impl Run {
         // What takes too long is given up in the end, though not by the clock.
         let waits = self.following.iter_mut().find(|(step, at)| {
             let hangs =
-                world.node(&step.node).operation.as_ref().is_some_and(|at| at.left > HANGS / 2);
+                world.node(&step.node).operation.as_ref().is_some_and(|at| at.left > HANGS / 5);
             !at.given_up && (world.faults || hangs)
         });
         waits.filter(|_| random.percent(2)).map_or(Heard::Nothing, |(step, at)| {

@@ -3,6 +3,7 @@
 use quorate::spec::Role;
 use quorate_proto::NodeName;
 
+use super::agent::HANGS;
 use super::coordinator::{End, Run};
 use super::node::{Machinery, Operation};
 use super::random::Random;
@@ -16,6 +17,8 @@ pub struct Weather {
     faults: usize,
     /// Of a hundred operations, so many take long.
     pub(super) slow: usize,
+    /// Of a hundred operations that take long, so many take longer than any deadline.
+    pub(super) hang: usize,
     /// Of a hundred operations, so many do not what they say.
     pub(super) wrong: usize,
     /// Of a hundred faults, so many befall control planes.
@@ -26,11 +29,20 @@ pub struct Weather {
 
 impl Weather {
     /// Much takes long, and a little of everything goes wrong.
-    pub const SLOW: Self = Self { faults: 3, slow: 40, wrong: 4, planes: 60, focus: None };
+    pub const SLOW: Self =
+        Self { faults: 2, slow: 15, hang: 60, wrong: 2, planes: 60, focus: None };
     /// Nodes fall silent while they are at something.
-    pub const SILENT: Self = Self { faults: 2, slow: 40, wrong: 0, planes: 30, focus: Some(0) };
+    pub const SILENT: Self =
+        Self { faults: 3, slow: 15, hang: 80, wrong: 0, planes: 40, focus: Some(0) };
     /// Members of etcd are now well and now not.
-    pub const ETCD_SLOW: Self = Self { faults: 2, slow: 10, wrong: 4, planes: 95, focus: Some(60) };
+    pub const ETCD_SLOW: Self =
+        Self { faults: 1, slow: 10, hang: 10, wrong: 2, planes: 95, focus: Some(60) };
+
+    /// The same, with so many of a hundred faults at control planes.
+    #[must_use]
+    pub fn at_planes(self, planes: usize) -> Self {
+        Self { planes, ..self }
+    }
 
     pub(super) fn strikes(self, random: &mut Random) -> bool {
         random.percent(self.faults)
@@ -39,7 +51,8 @@ impl Weather {
     pub(super) fn of(random: &mut Random) -> Self {
         Self {
             faults: random.one_of([0, 1, 2, 3, 3, 6, 12]),
-            slow: random.one_of([0, 5, 10, 40]),
+            slow: random.one_of([0, 3, 8, 20]),
+            hang: random.one_of([5, 10, 40]),
             wrong: random.one_of([0, 4, 10, 25]),
             planes: random.one_of([20, 60, 90]),
             focus: random.percent(50).then(|| random.below(100)),
@@ -53,9 +66,8 @@ pub(super) fn disturb(world: &mut SimCluster, runs: &mut [Run], random: &mut Ran
     let focus = world.weather.focus.filter(|_| random.percent(80));
     match focus.unwrap_or_else(|| random.below(100)) {
         0..18 => {
-            // A silent node is the rarer state, and does not stay silent for ever.
             let sim = world.node_mut(&node);
-            sim.silent = !sim.silent && random.percent(60);
+            sim.silent = random.percent(if sim.silent { 70 } else { 40 });
             format!("{node} silent: {}", world.node(&node).silent)
         }
         18..34 => restart_agent(world, &node, random),
@@ -191,13 +203,17 @@ fn die(world: &mut SimCluster, name: &NodeName, random: &mut Random) -> String {
 }
 
 impl SimCluster {
-    /// Faults end: everything but dead machines answers again, and what it is at goes on.
+    /// Faults end: everything but dead machines answers again, and what it is at goes on. What hangs
+    /// does not hang for ever.
     pub fn calm(&mut self) {
         self.faults = false;
         self.network.mend();
         for node in self.nodes.values_mut() {
             (node.silent, node.etcd_slow) = (false, false);
             (node.isolated, node.disk_full) = (false, false);
+            if let Some(operation) = &mut node.operation {
+                operation.left = operation.left.min(HANGS / 3);
+            }
             if node.machinery == Machinery::Booting {
                 node.machinery = Machinery::Running;
             }
