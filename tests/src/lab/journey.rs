@@ -55,7 +55,9 @@ impl Journey {
                 return rows;
             }
             lab.write_kubeconfig(&spec);
-            let _begun: &mut Watch = watch.get_or_insert_with(|| Watch::begin(lab));
+            if watch.is_none() {
+                watch = Some(Watch::begin(lab));
+            }
             last = Some(spec);
         }
         if let Some(why) = last.and_then(|spec| unverified(lab, &spec)) {

@@ -33,7 +33,7 @@ const FOUNDING: [&str; 12] = [
     "init phase mark-control-plane",
     "init phase addon",
 ];
-/// All but the download of certificates: whatever dies there, the same operation goes on with the next phase.
+/// All but the download of certificates, which cp-2 stands for: one operation has both, and goes on.
 const JOINING: [&str; 8] = [
     "join phase preflight",
     "join phase control-plane-prepare certs",
@@ -105,7 +105,9 @@ fn everywhere(fault: Fault) -> Journey {
     };
     let points = |moments: Vec<Moment>| moments.into_iter().map(|moment| (fault, moment)).collect();
     let of_worker = worker.into_iter().chain(phases(WORKER, &JOINING_WORKER)).collect();
-    life(points(phases(FOUNDER, &FOUNDING)), points(phases(JOINER, &JOINING)), points(of_worker))
+    let mut first = phases(FOUNDER, &FOUNDING);
+    first.push(Moment::phase(SECOND_PLANE, "join phase control-plane-prepare download-certs"));
+    life(points(first), points(phases(JOINER, &JOINING)), points(of_worker))
 }
 
 /// The coordinator dies before and after the order of each goal, of whichever node it comes first.
