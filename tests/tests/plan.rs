@@ -294,3 +294,20 @@ fn a_node_of_ipv6_is_known_by_its_peer_address() {
     let steps: Vec<&NodeName> = plan.steps.iter().map(|left| &left.step.id.node).collect();
     assert!(steps.contains(&&name("cp-3")), "{steps:?}");
 }
+
+/// All system pods are ready where there are none yet.
+#[test]
+fn the_clusters_dns_is_not_waited_for_before_it_is_installed() {
+    let (mut world, _) = risen(1, 0);
+    let observed = seen(&mut world);
+    let outline = outline(&world.spec, &observed).unwrap();
+    let missing = ["addons", "cluster-dns"];
+    let finding = |step: &quorate::plan::Step| match missing.contains(&step.goal.kind()) {
+        true => Finding::Drifted(Vec::new()),
+        false => Finding::Satisfied,
+    };
+    let findings = outline.steps.iter().map(|step| (step.id.clone(), finding(step))).collect();
+    let plan = pending(&outline, &findings, &observed).unwrap();
+    let dns = plan.steps.iter().find(|left| left.step.goal.kind() == "cluster-dns").unwrap();
+    assert_eq!(dns.step.after, [StepId { node: name("cp-1"), goal: "addons".to_owned() }]);
+}

@@ -220,8 +220,10 @@ impl<'a> BringUp<'a> {
             after.push(joined.clone());
             settled.push(self.draft.add(seat, Goal::NodeReady(node.clone()), &after));
         }
-        let pods = self.draft.add(seat, Goal::SystemPodsReady, &settled);
-        self.draft.add(seat, Goal::ClusterDns(kube), &[pods]);
+        let mut serving = risen.network.clone();
+        // Where CoreDNS is not installed yet, no pod of it is seen to be missing.
+        serving.push(self.draft.add(seat, Goal::SystemPodsReady, &settled));
+        self.draft.add(seat, Goal::ClusterDns(kube), &serving);
 
         let Some(goal) = load_balancer(self.spec) else { return };
         for balanced in &risen.balanced {
