@@ -37,9 +37,11 @@ enrol_all() {
     mapfile -t new < <(strangers "$@")
     if ((${#new[@]} > 0)); then
         echo "enrolling ${new[*]}"
-        "$BIN/quorate" serve --state "$SITE" --listen "$GATEWAY:7444" \
-            --until-enrolled "$(IFS=,; echo "${new[*]}")" &
-        server=$!
+        coproc SERVER { "$BIN/quorate" serve --state "$SITE" --listen "$GATEWAY:7444" \
+            --until-enrolled "$(IFS=,; echo "${new[*]}")"; }
+        server=$SERVER_PID
+        # Its first line says that it listens.
+        read -r <&"${SERVER[0]}"
         for name in "${new[@]}"; do enrol "$name"; done
         wait "$server"
     fi
