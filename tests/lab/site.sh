@@ -22,12 +22,15 @@ strangers() {
     done
 }
 
-# One node trades its token for a certificate. The token goes through a file that only root reads.
+# A token goes through a file that only root reads.
+hand_token() {
+    "$BIN/quorate" node token "$1" --state "$SITE" 2>/dev/null |
+        "$LAB_COMMAND" exec "$1" -- install -m 600 /dev/stdin /run/quorate-join-token
+}
+
+# One node trades its token for a certificate.
 enrol() {
-    local name=$1
-    "$BIN/quorate" node token "$name" --state "$SITE" 2>/dev/null |
-        "$LAB_COMMAND" exec "$name" -- install -m 600 /dev/stdin /run/quorate-join-token
-    "$LAB_COMMAND" exec "$name" -- quorate-agent enrol \
+    "$LAB_COMMAND" exec "$1" -- quorate-agent enrol \
         --coordinator "$GATEWAY:7444" --token-file /run/quorate-join-token
 }
 
@@ -37,6 +40,8 @@ enrol_all() {
     mapfile -t new < <(strangers "$@")
     if ((${#new[@]} > 0)); then
         echo "enrolling ${new[*]}"
+        # Before it serves: a node that was enrolled once is awaited only by a newer token.
+        for name in "${new[@]}"; do hand_token "$name"; done
         coproc SERVER { "$BIN/quorate" serve --state "$SITE" --listen "$GATEWAY:7444" \
             --until-enrolled "$(IFS=,; echo "${new[*]}")"; }
         server=$SERVER_PID
