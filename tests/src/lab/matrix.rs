@@ -60,6 +60,7 @@ fn parts() -> Vec<(&'static str, Part)> {
         ("agent", Part::Journey(|| everywhere(Fault::Agent))),
         ("upgrade", Part::Journey(upgrades)),
         ("program", Part::Journey(programs)),
+        ("dpkg", Part::Journey(unpacking)),
         ("etcd-join", Part::Journey(late_in_etcd_join)),
         ("node", Part::Journey(|| everywhere(Fault::Node))),
     ];
@@ -130,11 +131,13 @@ fn programs() -> Journey {
             Moment::Phase { .. } | Moment::Orders { .. } => {}
         }
     }
-    if let Some(last) = journey.stages.last_mut() {
-        let unpacking = Moment::work(WORKER, ActivityKind::Packages);
-        last.points.insert(1, (Fault::program("dpkg"), unpacking));
-    }
     journey
+}
+
+/// dpkg dies under apt-get while it unpacks and configures.
+fn unpacking() -> Journey {
+    let moment = Moment::work(WORKER, ActivityKind::Packages);
+    life(Vec::new(), Vec::new(), vec![(Fault::program("dpkg"), moment)])
 }
 
 /// kubeadm again and again during its longest phase, each time later.
