@@ -107,7 +107,10 @@ fn everywhere(fault: Fault) -> Journey {
     let points = |moments: Vec<Moment>| moments.into_iter().map(|moment| (fault, moment)).collect();
     let of_worker = worker.into_iter().chain(phases(WORKER, &JOINING_WORKER)).collect();
     let mut first = phases(FOUNDER, &FOUNDING);
-    first.push(Moment::phase(SECOND_PLANE, "join phase control-plane-prepare download-certs"));
+    // A run that dies here dies with the founder's last phases, which would then never be seen.
+    if fault != Fault::Coordinator {
+        first.push(Moment::phase(SECOND_PLANE, "join phase control-plane-prepare download-certs"));
+    }
     life(points(first), points(phases(JOINER, &JOINING)), points(of_worker))
 }
 
