@@ -210,7 +210,7 @@ impl Timeline {
         }
         for run in &self.runs {
             if let Some(End::Blocked(blocked)) = run.end()
-                && !is_possible(blocked)
+                && self.world.needs_person(blocked).is_none()
             {
                 return Err(format!("blocked without a cause: {blocked}"));
             }
@@ -257,7 +257,7 @@ impl Timeline {
                 return Err("success was claimed while a machine is dead".to_owned());
             }
             if let End::Blocked(blocked) = &end
-                && !self.world.needs_person(blocked)
+                && self.world.needs_person(blocked) != Some(true)
             {
                 return Err(format!("blocked without a cause: {blocked}"));
             }
@@ -298,12 +298,13 @@ impl Timeline {
 }
 
 impl SimCluster {
-    /// Whether a dead machine is why there can be no plan, and a person has to bring it back.
-    fn needs_person(&self, blocked: &Blocked) -> bool {
+    /// Whether a dead machine is why there can be no plan, and a person has to bring it back. `None`:
+    /// machines that share nothing with another cluster can never be blocked for that reason.
+    fn needs_person(&self, blocked: &Blocked) -> Option<bool> {
         let dead = |name: &NodeName| self.node(name).machinery == Machinery::Dead;
         let of_dead =
             |id: u64| self.etcd.members.iter().any(|member| member.id == id && dead(&member.node));
-        match blocked {
+        Some(match blocked {
             Blocked::FoundingBlind { silent } => silent.iter().all(|(node, _)| dead(node)),
             Blocked::UnhealthyVoter { member } | Blocked::UnfinishedMember { member } => {
                 of_dead(member.id)
@@ -325,35 +326,7 @@ impl SimCluster {
             | Blocked::MemberAlive { .. }
             | Blocked::MayBeJoining { .. }
             | Blocked::MembershipChanging { .. }
-            | Blocked::Refused(_) => false,
-        }
-    }
-}
-
-/// Machines that share nothing with another cluster can never be blocked for these reasons.
-fn is_possible(blocked: &Blocked) -> bool {
-    match blocked {
-        Blocked::FoundingBlind { .. }
-        | Blocked::UnhealthyVoter { .. }
-        | Blocked::UnfinishedMember { .. }
-        | Blocked::NoLeader
-        | Blocked::EtcdSilent
-        | Blocked::Quorum(_)
-        | Blocked::Untold { .. } => true,
-        Blocked::NoControlPlane
-        | Blocked::ForeignCluster { .. }
-        | Blocked::JoinedElsewhere { .. }
-        | Blocked::DataWithoutAuthority { .. }
-        | Blocked::SplitEtcd { .. }
-        | Blocked::SameMachine { .. }
-        | Blocked::ClocksApart { .. }
-        | Blocked::TooSmall { .. }
-        | Blocked::UnknownMember { .. }
-        | Blocked::StillSpecified { .. }
-        | Blocked::NamelessMember { .. }
-        | Blocked::MemberAlive { .. }
-        | Blocked::MayBeJoining { .. }
-        | Blocked::MembershipChanging { .. }
-        | Blocked::Refused(_) => false,
+            | Blocked::Refused(_) => return None,
+        })
     }
 }
