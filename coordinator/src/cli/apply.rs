@@ -5,11 +5,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::plan::blocked;
 use super::{CliError, ClusterArgs, Exit, OpenCluster};
-use crate::driver::{
-    DriveError, LockError, LockHolder, Request, RunLock, apply, draw_up, now_ms, survey,
-};
+use crate::driver::{DriveError, LockError, LockHolder, Request, RunLock, apply, now_ms};
 use crate::plan::Procedure;
 use crate::run::Outcome;
 use crate::spec::Loaded;
@@ -43,14 +40,11 @@ pub(super) async fn carry_out(
     began: Instant,
     timings: bool,
 ) -> Result<Exit, CliError> {
-    let OpenCluster { loaded, mut store, fleet } = cluster;
     let run = RunId(Uuid::now_v7().to_string());
     let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
     let _lock = RunLock::take(&args.state, &holder).map_err(|error| locked(&error))?;
-    let Loaded { spec, sha256, .. } = loaded;
-    let seen = survey(&fleet, &spec, None).await;
-    let first = draw_up(&fleet, &spec, &procedure, seen).await;
-    let first = first.map_err(|reasons| blocked(&reasons))?;
+    let first = cluster.draw_up(&procedure).await?;
+    let OpenCluster { loaded: Loaded { spec, sha256, .. }, mut store, fleet } = cluster;
     if args.output != Output::Json && !first.plan.is_complete() {
         ui::print(&plan_text::brief(&spec, &first.plan));
     }
@@ -122,20 +116,8 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::{Cli, SPEC};
     use crate::site::Site;
-
-    const SPEC: &str = "\
-apiVersion: quorate.dev/v1alpha1
-kind: Cluster
-metadata: {name: lab}
-spec:
-  kubernetes: {version: v1.35.4}
-  endpoint: {host: 10.0.0.11}
-  network: {plugin: none}
-  nodes:
-  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
-";
 
     /// How `quorate apply` ends on this specification. Nobody may be called.
     async fn applied(folder: &Path, text: &str) -> CliError {

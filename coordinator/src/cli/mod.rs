@@ -22,7 +22,9 @@ use arc_swap::ArcSwap;
 use clap::{Parser, Subcommand};
 pub use error::{CliError, Exit};
 
+use crate::driver::{Drawn, draw_up, survey};
 use crate::fleet::{Fleet, GrpcFleet};
+use crate::plan::Procedure;
 use crate::site::{Site, SiteError};
 use crate::spec::{self as specification, Loaded, Problems};
 use crate::store::Store;
@@ -103,6 +105,14 @@ struct OpenCluster {
 }
 
 impl OpenCluster {
+    /// Looks at all nodes, claiming none, and works out what is left of a procedure.
+    async fn draw_up(&self, procedure: &Procedure) -> Result<Drawn, CliError> {
+        let Self { loaded, fleet, .. } = self;
+        let seen = survey(fleet, &loaded.spec, None).await;
+        let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
+        drawn.map_err(|reasons| plan::blocked(&reasons))
+    }
+
     /// Says what the specification costs, where something is about to be built by it.
     fn warn(&self) {
         for warning in &self.loaded.warnings {
@@ -132,3 +142,17 @@ impl ClusterArgs {
             .hint("nothing was changed; see to the above and run the same command again")
     }
 }
+
+/// The smallest specification, for tests of the commands.
+#[cfg(test)]
+const SPEC: &str = "\
+apiVersion: quorate.dev/v1alpha1
+kind: Cluster
+metadata: {name: lab}
+spec:
+  kubernetes: {version: v1.35.4}
+  endpoint: {host: 10.0.0.11}
+  network: {plugin: none}
+  nodes:
+  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
+";

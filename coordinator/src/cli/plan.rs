@@ -1,7 +1,6 @@
 //! `quorate plan`: what `apply` would do, and why. Changes nothing.
 
 use super::{CliError, ClusterArgs, Exit};
-use crate::driver::{draw_up, survey};
 use crate::plan::Procedure;
 use crate::ui::{self, Output, plan_text};
 
@@ -18,10 +17,7 @@ impl PlanArgs {
         let cluster = self.cluster.open()?;
         cluster.warn();
         let spec = &cluster.loaded.spec;
-        let seen = survey(&cluster.fleet, spec, None).await;
-        let drawn = draw_up(&cluster.fleet, spec, &Procedure::BringUp, seen)
-            .await
-            .map_err(|reasons| blocked(&reasons))?;
+        let drawn = cluster.draw_up(&Procedure::BringUp).await?;
         let defaults = &cluster.loaded.defaults;
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::plan(&drawn.plan, defaults));

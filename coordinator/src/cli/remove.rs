@@ -9,7 +9,6 @@ use super::apply::carry_out;
 use super::node::node_name;
 use super::plan::blocked;
 use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
-use crate::driver::{draw_up, survey};
 use crate::plan::{Blocked, Procedure, Removal};
 use crate::site::SiteError;
 use crate::store::{Store, StoreError};
@@ -58,14 +57,11 @@ impl RemoveArgs {
     }
 
     async fn show(&self, cluster: &OpenCluster, procedure: &Procedure) -> Result<Exit, CliError> {
-        let OpenCluster { loaded, fleet, .. } = cluster;
-        let seen = survey(fleet, &loaded.spec, None).await;
-        let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
-        let drawn = drawn.map_err(|reasons| blocked(&reasons))?;
+        let drawn = cluster.draw_up(procedure).await?;
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::plan(&drawn.plan, &[]));
         } else {
-            ui::print(&plan_text::removal(&loaded.spec, &self.name, &drawn.plan));
+            ui::print(&plan_text::removal(&cluster.loaded.spec, &self.name, &drawn.plan));
         }
         Ok(Exit::Holds)
     }
@@ -95,21 +91,9 @@ mod tests {
     use quorate_proto::trust::{KeyDigest, TokenId, VerifyKey};
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::{Cli, SPEC};
     use crate::site::Site;
     use crate::store::{StoredCertificate, TokenRecord, TokenState};
-
-    const SPEC: &str = "\
-apiVersion: quorate.dev/v1alpha1
-kind: Cluster
-metadata: {name: lab}
-spec:
-  kubernetes: {version: v1.35.4}
-  endpoint: {host: 10.0.0.11}
-  network: {plugin: none}
-  nodes:
-  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
-";
 
     fn site(folder: &Path) -> Vec<String> {
         let (file, state) = (folder.join("cluster.yaml"), folder.join("state"));

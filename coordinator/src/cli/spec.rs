@@ -83,6 +83,7 @@ fn summary(file: &Path, loaded: &Loaded, colours: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::SPEC;
 
     fn run_on(text: &str) -> Answer {
         let folder = tempfile::tempdir().unwrap();
@@ -91,21 +92,9 @@ mod tests {
         run(&SpecArgs { command: SpecCommand::Check(CheckArgs { file }) }, false)
     }
 
-    const GOOD: &str = "\
-apiVersion: quorate.dev/v1alpha1
-kind: Cluster
-metadata: {name: lab}
-spec:
-  kubernetes: {version: v1.35.4}
-  endpoint: {host: 10.0.0.11}
-  network: {plugin: none}
-  nodes:
-  - {name: cp-1, address: 10.0.0.11, roles: [control-plane]}
-";
-
     #[test]
     fn a_good_file_is_summed_up_with_its_defaults() {
-        let answer = run_on(GOOD);
+        let answer = run_on(SPEC);
         assert!(answer.valid, "{}", answer.text);
         let sum = "cluster lab, Kubernetes v1.35.4, 0 load balancers, 1 control plane, 0 workers, \
                    endpoint 10.0.0.11:6443\n";
@@ -115,7 +104,7 @@ spec:
 
     #[test]
     fn a_bad_file_is_answered_by_its_problems() {
-        let answer = run_on(&GOOD.replace("v1.35.4", "v1.20.0"));
+        let answer = run_on(&SPEC.replace("v1.35.4", "v1.20.0"));
         assert!(!answer.valid);
         assert!(
             answer.text.starts_with("error: quorate does not drive v1.20.0"),

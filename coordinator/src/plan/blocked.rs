@@ -156,7 +156,7 @@ pub struct MemberAt {
 
 impl MemberAt {
     /// Of this node, or of the one that the member names.
-    pub(super) fn new(member: &EtcdMember, node: Option<&NodeName>) -> Self {
+    pub(crate) fn new(member: &EtcdMember, node: Option<&NodeName>) -> Self {
         let started = !member.name.is_empty();
         Self {
             node: node.map(ToString::to_string).or_else(|| started.then(|| member.name.clone())),

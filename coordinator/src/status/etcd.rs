@@ -3,7 +3,7 @@
 use quorate_proto::{EtcdMember, NodeName};
 use serde::Serialize;
 
-use crate::plan::{Count, Observed, is_of, is_unfinished};
+use crate::plan::{Count, MemberAt, Observed, is_of, is_unfinished};
 use crate::spec::{ClusterSpec, Role};
 
 /// etcd's membership and what it bears.
@@ -32,6 +32,9 @@ pub struct MemberStatus {
     pub healthy: bool,
     /// The control plane of the specification that it is of.
     pub node: Option<NodeName>,
+    /// The same member as a plan names it.
+    #[serde(skip)]
+    pub(super) at: MemberAt,
 }
 
 /// How far a member has come.
@@ -52,6 +55,8 @@ impl EtcdStatus {
         let count = Count::of(facts);
         let member = |member: &EtcdMember| {
             let mut planes = spec.with_role(Role::ControlPlane);
+            let node = planes.find(|node| is_of(member, &node.name, node.address));
+            let node = node.map(|node| &node.name);
             MemberStatus {
                 id: format!("{:x}", member.id),
                 name: member.name.clone(),
@@ -59,9 +64,8 @@ impl EtcdStatus {
                 state: state(member),
                 leader: facts.leader == Some(member.id),
                 healthy: member.healthy,
-                node: planes
-                    .find(|node| is_of(member, &node.name, node.address))
-                    .map(|node| node.name.clone()),
+                node: node.cloned(),
+                at: MemberAt::new(member, node),
             }
         };
         let members: Vec<MemberStatus> = facts.members.iter().map(member).collect();

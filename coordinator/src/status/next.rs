@@ -5,7 +5,7 @@ use quorate_proto::NodeName;
 use super::etcd::{EtcdStatus, MemberState, MemberStatus};
 use super::node::{NodeStatus, Stage};
 use super::{RunningHere, names};
-use crate::plan::{Blocked, MemberAt};
+use crate::plan::Blocked;
 use crate::spec::Role;
 
 /// What the gate before etcd's membership will say.
@@ -17,7 +17,7 @@ pub(super) fn membership(nodes: &[NodeStatus], etcd: Option<&EtcdStatus>) -> Vec
     };
     let stranger = etcd.members.iter().find(|member| member.node.is_none());
     if let Some(stranger) = stranger {
-        return vec![Blocked::UnknownMember { member: at(stranger) }.to_string()];
+        return vec![Blocked::UnknownMember { member: stranger.at.clone() }.to_string()];
     }
     let to_join = planes()
         .any(|node| node.silent.is_none() && etcd.member(&node.node).is_none_or(|m| !m.is_sound()));
@@ -34,7 +34,7 @@ pub(super) fn membership(nodes: &[NodeStatus], etcd: Option<&EtcdStatus>) -> Vec
     };
     let unsound = etcd.members.iter().filter(|member| !member.is_sound());
     let blocked = unsound.filter(silent).map(|member| {
-        let at = at(member);
+        let at = member.at.clone();
         match member.state {
             MemberState::Voter => Blocked::UnhealthyVoter { member: at },
             MemberState::Unstarted | MemberState::Learner => {
@@ -76,16 +76,5 @@ pub(super) fn of(
         format!("run `quorate apply` again: {follows}")
     } else {
         "nothing is missing by what the nodes say; `quorate verify` checks all of it".to_owned()
-    }
-}
-
-fn at(member: &MemberStatus) -> MemberAt {
-    let started = !member.name.is_empty();
-    let name = || started.then(|| member.name.clone());
-    MemberAt {
-        node: member.node.as_ref().map(ToString::to_string).or_else(name),
-        started,
-        id: u64::from_str_radix(&member.id, 16).unwrap_or_default(),
-        peer_url: member.peer_urls.first().cloned().unwrap_or_default(),
     }
 }
