@@ -1,7 +1,7 @@
 //! The life of one cluster, from its founding to its last worker, with a fault at each moment of a list: after
 //! each the same command is given again, until it says that all is done.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::fault::Fault;
@@ -40,7 +40,7 @@ impl Journey {
     pub fn play(self, lab: &Lab, say: &mut dyn FnMut(&str)) -> Vec<Row> {
         let mut rows = Vec::new();
         let mut watch = None;
-        let mut last: Option<std::path::PathBuf> = None;
+        let mut last: Option<PathBuf> = None;
         for stage in self.stages {
             let spec = lab.specify(stage.nodes);
             if let Some(node) = stage.bare {
@@ -91,7 +91,6 @@ fn play_stage(
         say(&format!("  {}", told(&end)));
         if let Some(point) = latest.and_then(|at: usize| points.get_mut(at)) {
             point.row.codes.push(end.code);
-            point.row.said.extend(end.said.iter().cloned());
         }
         let since = points.iter().filter_map(|point| point.struck).max().unwrap_or(began);
         match end.code {

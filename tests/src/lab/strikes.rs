@@ -5,11 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use quorate::run::RunEvent;
-use quorate_proto::{ActivityKind, Event};
-
 use super::journey::{told, unverified};
 use super::matrix::{SECOND, THIRD};
+use super::moment::Moment;
 use super::run::{Run, RunEnd};
 use super::site::{Lab, Nodes, text};
 use super::table::Row;
@@ -59,7 +57,6 @@ impl<'a> Scene<'a> {
         let mut row = Row::new(fault, at);
         complete(lab, &spec, &mut row, say);
         row.codes.clear();
-        row.said.clear();
         lab.write_kubeconfig(&spec);
         say(&format!("  {fault}, {at}"));
         Self { lab, say, watch: Watch::begin(lab), row, began: Instant::now() }
@@ -69,25 +66,16 @@ impl<'a> Scene<'a> {
         Run::start(self.lab.quorate(spec, &["apply"]))
     }
 
-    /// Reads until a node begins a phase of kubeadm.
-    fn await_phase(&mut self, run: &mut Run, node: &str, phase: &str) {
-        let seen = run.until(|event| {
-            let RunEvent::Told { step, event: Event::Activity(activity) } = event else {
-                return false;
-            };
-            step.node.as_str() == node
-                && activity.kind == ActivityKind::Kubeadm
-                && activity.text.contains(phase)
-        });
-        if !seen {
+    /// Reads until the moment has come.
+    fn await_moment(&mut self, run: &mut Run, mut moment: Moment) {
+        if !run.until(|event| moment.is_now(event)) {
             self.row.failed = Some("the moment never came".to_owned());
         }
     }
 
-    fn note(&mut self, end: RunEnd) {
-        (self.say)(&format!("  {}", told(&end)));
+    fn note(&mut self, end: &RunEnd) {
+        (self.say)(&format!("  {}", told(end)));
         self.row.codes.push(end.code);
-        self.row.said.extend(end.said);
     }
 
     /// Gives the command until it says that all is done, and looks at the whole.
@@ -109,7 +97,6 @@ fn complete(lab: &Lab, spec: &Path, row: &mut Row, say: &mut dyn FnMut(&str)) {
         say(&format!("  {}", told(&end)));
         let code = end.code;
         row.codes.push(code);
-        row.said.extend(end.said);
         match code {
             Some(0) => return,
             Some(1 | 4 | 5) if began.elapsed() < PATIENCE => {}
@@ -120,44 +107,46 @@ fn complete(lab: &Lab, spec: &Path, row: &mut Row, say: &mut dyn FnMut(&str)) {
 
 fn partition(lab: &Lab, say: &mut dyn FnMut(&str), how: &str, direction: &[&str]) -> Row {
     let fault = format!("cut off for 60 s, {how}");
-    let mut scene = Scene::new(lab, say, SECOND, &fault, "cp-3: kubeadm join phase etcd-join");
+    let moment = Moment::phase("cp-3", "join phase etcd-join");
+    let mut scene = Scene::new(lab, say, SECOND, &fault, &moment.to_string());
     let spec = lab.specify(THIRD);
     let mut run = scene.start(&spec);
-    scene.await_phase(&mut run, "cp-3", "etcd-join");
+    scene.await_moment(&mut run, moment);
     lab.lab(&[&["cut", "cp-3"], direction].concat());
     std::thread::sleep(Duration::from_secs(60));
     lab.lab(&["mend", "cp-3"]);
-    scene.note(run.end());
+    scene.note(&run.end());
     scene.finish(&spec)
 }
 
 fn load_balancer_down(lab: &Lab, say: &mut dyn FnMut(&str)) -> Row {
-    let at = "cp-3: kubeadm join phase kubelet-start";
-    let mut scene = Scene::new(lab, say, SECOND, "load balancer down for 10 s", at);
+    let moment = Moment::phase("cp-3", "join phase kubelet-start");
+    let fault = "load balancer down for 10 s";
+    let mut scene = Scene::new(lab, say, SECOND, fault, &moment.to_string());
     let spec = lab.specify(THIRD);
     let mut run = scene.start(&spec);
-    scene.await_phase(&mut run, "cp-3", "kubelet-start");
+    scene.await_moment(&mut run, moment);
     lab.in_node("lb-1", &["systemctl", "kill", "-s", "KILL", "haproxy"]);
     lab.in_node("lb-1", &["systemctl", "stop", "haproxy"]);
     std::thread::sleep(Duration::from_secs(10));
     lab.in_node("lb-1", &["systemctl", "start", "haproxy"]);
-    scene.note(run.end());
+    scene.note(&run.end());
     scene.finish(&spec)
 }
 
 fn leader_killed(lab: &Lab, say: &mut dyn FnMut(&str)) -> Row {
     lab.add("cp-4");
-    let at = "cp-4: kubeadm join phase etcd-join";
-    let mut scene = Scene::new(lab, say, THIRD, "etcd's leader killed", at);
+    let moment = Moment::phase("cp-4", "join phase etcd-join");
+    let mut scene = Scene::new(lab, say, THIRD, "etcd's leader killed", &moment.to_string());
     let spec = lab.specify(FOURTH);
     let mut run = scene.start(&spec);
-    scene.await_phase(&mut run, "cp-4", "etcd-join");
+    scene.await_moment(&mut run, moment);
     let leader = ["cp-1", "cp-2", "cp-3"].into_iter().find(|node| is_leader(lab, node));
     match leader {
         Some(node) => drop(lab.in_node(node, &["pkill", "-KILL", "-x", "etcd"])),
         None => scene.row.failed = Some("etcd has no leader".to_owned()),
     }
-    scene.note(run.end());
+    scene.note(&run.end());
     let row = scene.finish(&spec);
     lab.lab(&["unjoin", "cp-4"]);
     row
@@ -179,7 +168,7 @@ fn disk_full(lab: &Lab, say: &mut dyn FnMut(&str)) -> Row {
     if end.code == Some(0) {
         scene.row.failed = Some("the disk was not full".to_owned());
     }
-    scene.note(end);
+    scene.note(&end);
     lab.in_node("cp-3", &["mount", "-o", "remount,size=2g", "/var/lib/etcd"]);
     let row = scene.finish(&spec);
     lab.lab(&["unjoin", "cp-3"]);
@@ -198,7 +187,7 @@ fn clock_stepped(lab: &Lab, say: &mut dyn FnMut(&str)) -> Row {
     if end.code != Some(4) {
         scene.row.failed = Some("the clock was not seen to be wrong".to_owned());
     }
-    scene.note(end);
+    scene.note(&end);
     assert!(lab.script("step-clock", &["cp-3", "back"]).status.success(), "step-clock back");
     scene.finish(&spec)
 }
@@ -213,31 +202,31 @@ fn two_runs(lab: &Lab, say: &mut dyn FnMut(&str)) -> Row {
     if first.code != Some(0) && second.code != Some(0) {
         (scene.say)("  neither came to its end");
     }
-    scene.note(first);
-    scene.note(second);
+    scene.note(&first);
+    scene.note(&second);
     other.end_second_host();
     scene.finish(&spec)
 }
 
 fn stopped_and_continued(lab: &Lab, say: &mut dyn FnMut(&str)) -> Row {
-    let at = "cp-3: kubeadm join phase etcd-join";
+    let moment = Moment::phase("cp-3", "join phase etcd-join");
     let fault = "coordinator stopped for 90 s while another finishes";
-    let mut scene = Scene::new(lab, say, SECOND, fault, at);
+    let mut scene = Scene::new(lab, say, SECOND, fault, &moment.to_string());
     let spec = lab.specify(THIRD);
     let other = lab.second_host();
     let mut first = scene.start(&spec);
-    scene.await_phase(&mut first, "cp-3", "etcd-join");
+    scene.await_moment(&mut first, moment);
     signal("-STOP", first.pid());
     let stopped = Instant::now();
     let second = Run::start(other.quorate(&spec, &["apply"])).end();
     std::thread::sleep(Duration::from_secs(90).saturating_sub(stopped.elapsed()));
     signal("-CONT", first.pid());
-    scene.note(second);
+    scene.note(&second);
     let end = first.end();
     if end.code != Some(5) {
         scene.row.failed = Some("the first run did not see that it was taken over".to_owned());
     }
-    scene.note(end);
+    scene.note(&end);
     other.end_second_host();
     scene.finish(&spec)
 }
@@ -248,16 +237,17 @@ fn signal(signal: &str, pid: u32) {
 }
 
 /// A control plane dies while it joins; another of a new name takes its place.
-fn never_again(lab: &Lab, say: &mut dyn FnMut(&str), phase: &str, after_ms: u64) -> Row {
+fn never_again(lab: &Lab, say: &mut dyn FnMut(&str), phase: &'static str, after_ms: u64) -> Row {
     lab.add("cp-4");
     let fault = "node killed for ever, replaced by cp-4";
-    let mut scene = Scene::new(lab, say, SECOND, fault, &format!("cp-3: kubeadm {phase}"));
+    let moment = Moment::phase("cp-3", phase);
+    let mut scene = Scene::new(lab, say, SECOND, fault, &moment.to_string());
     let spec = lab.specify(THIRD);
     let mut run = scene.start(&spec);
-    scene.await_phase(&mut run, "cp-3", phase);
+    scene.await_moment(&mut run, moment);
     std::thread::sleep(Duration::from_millis(after_ms));
     lab.lab(&["kill", "cp-3"]);
-    scene.note(run.end());
+    scene.note(&run.end());
 
     let spec = lab.specify(REPLACED);
     let blocked = scene.start(&spec).end();
@@ -265,9 +255,9 @@ fn never_again(lab: &Lab, say: &mut dyn FnMut(&str), phase: &str, after_ms: u64)
     if blocked.code != Some(4) || !told {
         scene.row.failed = Some("it was not said how to remove the member".to_owned());
     }
-    scene.note(blocked);
+    scene.note(&blocked);
     let removed = Run::start(lab.quorate(&spec, &["node", "remove", "cp-3"])).end();
-    scene.note(removed);
+    scene.note(&removed);
     let row = scene.finish(&spec);
     lab.lab(&["unjoin", "cp-4"]);
     lab.lab(&["boot", "cp-3"]);

@@ -19,8 +19,6 @@ pub struct Row {
     pub quorum: Option<Duration>,
     /// Why it did not pass.
     pub failed: Option<String>,
-    /// What a person had to read on the way.
-    pub said: Vec<String>,
 }
 
 impl Row {
@@ -33,7 +31,6 @@ impl Row {
             writes: None,
             quorum: None,
             failed: None,
-            said: Vec::new(),
         }
     }
 
