@@ -124,6 +124,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_program_that_was_killed_is_said_to_be() {
+        let (command, output) = ("kubeadm join phase preflight".to_owned(), Vec::new());
+        let error = HostError::Failed { command, status: 137, output };
+        let failure = of(&FakeHost::bare(), Some(ActivityKind::Kubeadm), &error).await;
+        assert!(
+            failure.advice.is_some_and(|advice| advice.starts_with("it was killed, by somebody"))
+        );
+    }
+
+    #[tokio::test]
     async fn a_refusal_sends_nobody_to_a_log() {
         let error = HostError::Refused("ask for another version".to_owned());
         let failure = of(&FakeHost::bare(), Some(ActivityKind::Packages), &error).await;
