@@ -1,8 +1,9 @@
 //! `quorate verify`: whether everything that the specification asks for holds. Changes nothing.
 
 use super::{CliError, ClusterArgs, Exit};
-use crate::driver::{check, survey};
-use crate::plan::{Findings, Observed, Outline, Procedure};
+use crate::driver::{Checked, SETTLING, settled, survey};
+use crate::plan::{Findings, Observed, Outline};
+use crate::run::words;
 use crate::ui::{self, Output, drift_text};
 
 /// Checks everything that the specification asks for, and names each difference
@@ -17,20 +18,18 @@ impl VerifyArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let cluster = self.cluster.open()?;
         let spec = &cluster.loaded.spec;
-        let seen = survey(&cluster.fleet, spec, None).await;
-        let silent = drift_text::silent(&seen.observed);
-        let (outline, findings, observed) =
-            match check(&cluster.fleet, spec, &Procedure::BringUp, seen).await {
-                Ok(checked) => checked,
-                // What stands against a plan is drift too: say it, with the nodes that are down.
-                Err(reasons) => {
-                    ui::print(&silent);
-                    let error = CliError::message(Exit::Failed, "the cluster is not as specified");
-                    return Err(error
-                        .reasons(reasons)
-                        .hint("see to the above, then run `quorate verify` again"));
-                }
-            };
+        let (outline, findings, observed) = match settled(&cluster.fleet, spec, tell_wait).await {
+            Ok(checked) => checked,
+            // What stands against a plan is drift too: say it, with the nodes that are down.
+            Err(reasons) => {
+                let observed = survey(&cluster.fleet, spec, None).await.observed;
+                ui::print(&drift_text::silent(&observed));
+                let error = CliError::message(Exit::Failed, "the cluster is not as specified");
+                return Err(error
+                    .reasons(reasons)
+                    .hint("see to the above, then run `quorate verify` again"));
+            }
+        };
         let holds = holds(&outline, &findings, &observed);
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::verdict(holds, &outline, &findings, &observed));
@@ -42,5 +41,11 @@ impl VerifyArgs {
 }
 
 fn holds(outline: &Outline, findings: &Findings, observed: &Observed) -> bool {
-    observed.silent().next().is_none() && drift_text::differing(outline, findings).next().is_none()
+    observed.silent().next().is_none() && outline.differing(findings).next().is_none()
+}
+
+fn tell_wait((outline, findings, _): &Checked) {
+    let differing = outline.differing(findings);
+    let doing: Vec<String> = differing.map(|(step, _)| words::doing(&step.goal)).collect();
+    ui::complain(&format!("{} (up to {} s)\n", doing.join("; "), SETTLING.as_secs()));
 }

@@ -2,7 +2,7 @@
 //! is left. Decides nothing about steps: that is the planner's and the engine's.
 //!
 //! `observe` looks, `round` carries one plan out, `order` follows one order, `record` takes all
-//! events in one line, `lock` keeps a second run away.
+//! events in one line, `lock` keeps a second run away. `settled` looks for `verify`.
 
 mod lock;
 mod look;
@@ -11,6 +11,7 @@ mod observe;
 mod order;
 mod record;
 mod round;
+mod settled;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +19,9 @@ use std::sync::Arc;
 
 pub use lock::{LockError, LockHolder, RunLock};
 pub use material::{NoRandom, without_secrets};
-pub use observe::{Drawn, Survey, check, draw_up, now_ms, survey};
+pub use observe::{Checked, Drawn, Survey, check, draw_up, now_ms, survey};
 use quorate_proto::{NodeName, RunId, StepId, Term};
+pub use settled::{SETTLING, settled};
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 

@@ -96,6 +96,9 @@ pub struct Drawn {
     pub plan: Plan,
 }
 
+/// What there is to check, what was found of it, and the nodes as they are by then.
+pub type Checked = (Outline, Findings, Observed);
+
 /// Checks every goal of the procedure and works out what is left, or the reasons why that must not
 /// be begun.
 pub async fn draw_up(
@@ -117,7 +120,7 @@ pub async fn check(
     spec: &ClusterSpec,
     procedure: &Procedure,
     survey: Survey,
-) -> Result<(Outline, Findings, Observed), Vec<String>> {
+) -> Result<Checked, Vec<String>> {
     if !survey.strangers.is_empty() {
         return Err(survey.strangers_told(spec));
     }

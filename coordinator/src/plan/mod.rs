@@ -234,5 +234,17 @@ pub struct Outline {
     pub steps: Vec<Step>,
 }
 
+impl Outline {
+    /// Steps whose goals do not hold on nodes that answer. An offer that nobody needs is no drift.
+    pub fn differing<'a>(
+        &'a self,
+        findings: &'a Findings,
+    ) -> impl Iterator<Item = (&'a Step, &'a Finding)> {
+        let lasting = self.steps.iter().filter(|step| !step.transient || step.clears());
+        let found = lasting.filter_map(|step| Some((step, findings.get(&step.id)?)));
+        found.filter(|(_, finding)| !finding.is_satisfied())
+    }
+}
+
 /// What one round of Check gave, for the steps of nodes that answered.
 pub type Findings = BTreeMap<StepId, Finding>;

@@ -1,21 +1,11 @@
 //! `quorate verify` as text: each difference from the specification, by node, as a sentence.
 
-use quorate_proto::{Finding, NodeName};
+use quorate_proto::NodeName;
 
 use super::{line, plural, summary};
-use crate::plan::{Findings, Observed, Outline, Step};
+use crate::plan::{Findings, Observed, Outline};
 use crate::run::words;
 use crate::spec::ClusterSpec;
-
-/// Steps whose goals do not hold on nodes that answer. An offer that nobody needs is no drift.
-pub fn differing<'a>(
-    outline: &'a Outline,
-    findings: &'a Findings,
-) -> impl Iterator<Item = (&'a Step, &'a Finding)> {
-    let lasting = outline.steps.iter().filter(|step| !step.transient || step.clears());
-    let found = lasting.filter_map(|step| Some((step, findings.get(&step.id)?)));
-    found.filter(|(_, finding)| !finding.is_satisfied())
-}
 
 /// Nodes that do not answer, one a line.
 pub fn silent(observed: &Observed) -> String {
@@ -40,7 +30,7 @@ pub fn text(
             text += &dead(&node.name, why);
             continue;
         }
-        for (step, finding) in differing(outline, findings) {
+        for (step, finding) in outline.differing(findings) {
             if step.id.node == node.name {
                 drifts += 1;
                 line(

@@ -5,7 +5,6 @@ use quorate_proto::{Finding, RunId, StepId};
 use serde::Serialize;
 
 use super::View;
-use super::drift_text::differing;
 use crate::plan::{Findings, Observed, Outline, Plan};
 use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped};
 use crate::status::Status;
@@ -89,7 +88,7 @@ pub fn verdict(holds: bool, outline: &Outline, findings: &Findings, observed: &O
     }
     let silent = observed.silent();
     let silent = silent.map(|(node, why)| Silent { node: node.clone(), why: why.to_owned() });
-    let drifts = differing(outline, findings);
+    let drifts = outline.differing(findings);
     let drifts = drifts.map(|(step, finding)| Drifting { step: &step.id, finding });
     line(&Shown { holds, silent: silent.collect(), drifts: drifts.collect() })
 }

@@ -100,6 +100,11 @@ impl FakeFleet {
         self.with(name, |node| node.held.remove(goal));
     }
 
+    /// It came about by itself.
+    pub(super) fn regain(&self, name: &str, goal: &str) {
+        self.with(name, |node| node.held.insert(goal.to_owned()));
+    }
+
     pub(super) fn forget_term(&self, name: &str) {
         self.with(name, |node| node.term = Term::default());
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a fake models some goals, a test some events")]
 
 mod fake;
+mod settling;
 mod shown;
 
 use std::sync::{Arc, Mutex};
