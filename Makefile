@@ -4,7 +4,7 @@ CARGO_FLAGS := --locked
 LAB := tests/lab/lab
 BIN := target/debug
 
-.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim packages packages-check
+.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim fuzz packages packages-check
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,9 @@ unit: ## the tests that need no root and no nodes
 
 sim: ## the simulation alone; SEEDS=n for more of it
 	QUORATE_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_FLAGS) --release -p quorate-tests --test all sim -- --nocapture
+
+fuzz: ## every reader of strangers' bytes, for SECONDS_EACH=n (60) each (needs cargo-fuzz and g++)
+	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run
 
 lab-test: build ## kubeadm judges our configuration; six real nodes become a cluster and lose one (root, Debian)
 	tests/lab/validate
