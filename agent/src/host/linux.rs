@@ -10,8 +10,10 @@ mod machine;
 mod memory;
 mod output;
 mod servers;
+pub mod socket;
 mod tls;
 mod unit;
+pub mod user;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

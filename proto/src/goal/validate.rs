@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::grammar as is;
 use super::{
-    Archive, Cluster, Containerd, Endpoint, ExtraArgs, Goal, Hosts, Images, KernelModules, KubeNode,
-    LoadBalancer, Manifest, MemberRemoval, NodeRemoval, Offer, PackageSource, Packages, Service,
-    Sysctls,
+    Archive, Cluster, Containerd, Endpoint, ExtraArgs, Goal, Hosts, Images, KernelModules,
+    KubeNode, LoadBalancer, Manifest, MemberRemoval, NodeRemoval, Offer, PackageSource, Packages,
+    Service, Sysctls,
 };
 use crate::digest::Sha256;
 use crate::id::{OperationId, Term};
@@ -190,11 +190,7 @@ fn manifest(Manifest { name, yaml, sha256 }: &Manifest) -> Valid {
     text("the manifest's name", name, is::label(name), "a DNS label")?;
     let good = is::lines(yaml, is::MANIFEST);
     text("the manifest", yaml, good, "a text of at most 3 MiB without control characters")?;
-    if Sha256::of(yaml.as_bytes()) == *sha256 {
-        Ok(())
-    } else {
-        Err(Invalid::Digest(name.clone()))
-    }
+    if Sha256::of(yaml.as_bytes()) == *sha256 { Ok(()) } else { Err(Invalid::Digest(name.clone())) }
 }
 
 fn member(goal: &MemberRemoval) -> Valid {
