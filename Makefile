@@ -59,6 +59,7 @@ bench-overhead: build ## the share of a bring-up that quorate itself takes
 bench-apply: build ## an apply that finds nothing to do, on the demo's cluster
 	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-apply
 
-bench-agent: build ## size and memory of the agent as it is released
+bench-agent: build ## size and memory of the agent as it is released, and what its socket costs a call
 	cargo build $(CARGO_FLAGS) --release -p quorate-agent
+	cargo bench $(CARGO_FLAGS) -p quorate-agent --features fake --bench split
 	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-agent target/release/quorate-agent

@@ -11,6 +11,7 @@ use quorate::driver::{draw_up, survey};
 use quorate::fleet::{Fleet, GrpcFleet};
 use quorate::plan::Procedure;
 use quorate::spec::{self, ClusterSpec};
+use quorate_agent::executor::Local;
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
 use quorate_agent::server::service;
@@ -142,9 +143,8 @@ async fn serve(roots: &Roots, name: &str, host: &Arc<FakeHost>) -> SocketAddr {
     let config = server_config(&granted.credentials(key.to_pem()));
     let (listener, address) = bound().await;
     let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config.unwrap())));
-    let worker =
-        Worker::open(node, Arc::<FakeHost>::clone(host), goal::of, "/var/lib/quorate-agent");
-    let service = service(worker.await.unwrap(), roots.site());
+    let worker = Worker::open(Arc::<FakeHost>::clone(host), goal::of, "/var/lib/quorate-executor");
+    let service = service(Arc::new(Local(worker.await.unwrap())), node, roots.site());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
     address
 }

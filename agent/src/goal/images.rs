@@ -15,7 +15,7 @@ use crate::host::{Command, Host, HostError, Profile, Unit};
 /// Half an hour: an archive has some hundred megabytes, and a slow line is not an error.
 const DEADLINE: Duration = Duration::from_secs(1800);
 
-const FOLDER: &str = "/var/lib/quorate-agent/archives";
+const FOLDER: &str = "/var/lib/quorate-executor/archives";
 
 /// The images are in containerd's store for Kubernetes.
 pub(super) struct Present<'a>(pub &'a Images);

@@ -11,8 +11,10 @@ mod memory;
 mod output;
 mod place;
 mod servers;
+pub mod socket;
 mod tls;
 mod unit;
+pub mod user;
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,31 +2,42 @@
 
 use std::io;
 
-use futures_util::stream;
 use hyper_util::rt::TokioIo;
 use quorate_proto::goal::Manifest;
 use quorate_proto::trust::{ChannelBinding, Identity, OperatorName};
-use quorate_proto::{Facts, Finding, NodeName, OperationId, RunId, Sha256};
+use quorate_proto::wire::Cancellation;
+use quorate_proto::{Event, Facts, Finding, Goal, OperationId, RunId, Sha256, Term};
 use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use self::node::node_client::NodeClient;
 use super::*;
+use crate::executor::{Local, OverSocket};
 use crate::goal;
 use crate::host::fake::FakeHost;
+use crate::worker::Worker;
 
 /// A client whose connection, by its certificate, is of this party; no certificate for `None`.
 async fn client_of(identity: Option<Identity>, site: SiteId) -> NodeClient<Channel> {
-    let node = NodeName::try_from("cp-1").unwrap();
     let host = Arc::new(FakeHost::bare());
-    let worker = Worker::open(node, host, goal::of, "/var/lib/quorate-agent").await.unwrap();
+    let worker = Worker::open(host, goal::of, "/state").await.unwrap();
+    client_through(Arc::new(Local(worker)), identity, site).await
+}
+
+async fn client_through(
+    executor: Arc<dyn Execute>,
+    identity: Option<Identity>,
+    site: SiteId,
+) -> NodeClient<Channel> {
+    let node = NodeName::try_from("cp-1").unwrap();
     let address = "127.0.0.1:1".parse().unwrap();
     let peer = Peer { identity, address, binding: ChannelBinding([0; 32]) };
-    let service = InterceptedService::new(service(worker, site), move |mut request: Request<()>| {
-        request.extensions_mut().insert(peer.clone());
-        Ok(request)
-    });
+    let service =
+        InterceptedService::new(service(executor, node, site), move |mut request: Request<()>| {
+            request.extensions_mut().insert(peer.clone());
+            Ok(request)
+        });
     let (ours, theirs) = tokio::io::duplex(MESSAGE_BYTES);
     let incoming = stream::iter([Ok::<_, io::Error>(theirs)]).chain(stream::pending());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
@@ -116,6 +127,28 @@ async fn a_goal_that_is_not_known_is_invalid() {
     let status = client.check(node::CheckRequest { goals_json }).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(matches!(Refusal::from_status(&status), Some(Refusal::Invalid(_))));
+}
+
+#[tokio::test]
+async fn what_no_goal_may_hold_is_invalid() {
+    let mut client = operators_client().await;
+    let goals_json =
+        vec![r#"{"sysctls":{"values":{"kernel.core_pattern":"|/bin/sh"}}}"#.to_owned()];
+    let status = client.check(node::CheckRequest { goals_json }).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("kernel.core_pattern"), "{status}");
+}
+
+#[tokio::test]
+async fn without_an_executor_it_is_said_what_to_do() {
+    let site = SiteId::random();
+    let absent = Arc::new(OverSocket::at("/nonexistent/executor.sock"));
+    let mut client = client_through(absent, Some(operator(site)), site).await;
+    let status = client.describe(node::DescribeRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("systemctl start quorate-executor.socket"), "{status}");
+    let order = client.ensure(node::EnsureRequest::from(&order(1))).await.map(drop);
+    assert_eq!(order.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

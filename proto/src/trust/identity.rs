@@ -54,7 +54,8 @@ impl fmt::Display for SiteId {
 }
 
 /// Who gives orders, for records.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct OperatorName(String);
 
 impl OperatorName {
@@ -74,6 +75,20 @@ impl TryFrom<&str> for OperatorName {
             && name.starts_with(plain)
             && name.ends_with(plain);
         if good { Ok(Self(name.to_owned())) } else { Err(IdentityError::Operator(name.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for OperatorName {
+    type Error = IdentityError;
+
+    fn try_from(name: String) -> Result<Self, IdentityError> {
+        name.as_str().try_into()
+    }
+}
+
+impl From<OperatorName> for String {
+    fn from(name: OperatorName) -> Self {
+        name.0
     }
 }
 
