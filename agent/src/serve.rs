@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tonic::transport::Server;
 
+use crate::access::Access;
 use crate::goal;
 use crate::host::Host;
 use crate::identity::{NodeIdentity, NodeIdentityError};
@@ -74,7 +75,7 @@ pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), Serve
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
     tracing::info!(%node, listen = %settings.listen, "takes orders");
-    let service = server::service(worker, site);
+    let service = server::service(worker, Access::of_site(site));
     let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     serve_until(stop, service, incoming, &*host).await
 }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
-use quorate_proto::trust::{Peer, SiteId, Who};
+use quorate_proto::trust::{Call, Peer};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::wire::{Cancellation, MESSAGE_BYTES, Order, WireError, node};
 use quorate_proto::{Event, Goal, Refusal, Term, in_one_line};
 use tonic::{Request, Response, Status};
 
+use crate::access::Access;
 use crate::host::HostError;
 use crate::worker::{NotTaken, Worker};
 
-/// The service of this worker, for operators of this site.
-pub fn service(worker: Arc<Worker>, site: SiteId) -> NodeServer<NodeService> {
-    NodeServer::new(NodeService { worker, site })
+/// The service of this worker, for those whom the access lets in.
+pub fn service(worker: Arc<Worker>, access: Access) -> NodeServer<NodeService> {
+    NodeServer::new(NodeService { worker, access })
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES)
 }
@@ -23,30 +24,18 @@ pub fn service(worker: Arc<Worker>, site: SiteId) -> NodeServer<NodeService> {
 /// The calls of node.proto.
 pub struct NodeService {
     worker: Arc<Worker>,
-    site: SiteId,
+    access: Access,
 }
 
 impl NodeService {
-    /// TLS has let in operators of this site alone; each call asks again.
-    fn authorise<T>(&self, request: Request<T>) -> Result<T, Status> {
-        let peer = request.extensions().get::<Peer>();
-        let identity = peer.and_then(|peer| peer.identity.as_ref());
-        let identity = identity.ok_or_else(|| Status::unauthenticated(NO_CERTIFICATE))?;
-        if identity.site != self.site {
-            return Err(Status::permission_denied(OTHER_SITE));
-        }
-        match identity.who {
-            Who::Operator(_) => Ok(request.into_inner()),
-            Who::Node(_) | Who::Coordinator => Err(Status::permission_denied(NO_OPERATOR)),
-        }
+    /// TLS has let in operators of this site alone; each call asks again, and for its own right.
+    fn authorise<T>(&self, request: &Request<T>, call: Call) -> Result<(), Status> {
+        self.access.allow(request.extensions().get::<Peer>(), call)
     }
 }
 
-const NO_CERTIFICATE: &str = "orders need an operator's certificate";
-const OTHER_SITE: &str = "this node is enrolled with another site; run quorate where its site is";
 const NO_KUBECONFIG: &str =
     "this node has no admin kubeconfig: it is not, or not yet, a control plane";
-const NO_OPERATOR: &str = "only an operator gives orders";
 
 #[tonic::async_trait]
 impl Node for NodeService {
@@ -56,7 +45,11 @@ impl Node for NodeService {
         &self,
         request: Request<node::DescribeRequest>,
     ) -> Result<Response<node::DescribeReply>, Status> {
-        let claim: Option<Term> = self.authorise(request)?.into();
+        self.authorise(&request, Call::Describe)?;
+        if request.get_ref().claim.is_some() {
+            self.authorise(&request, Call::Claim)?;
+        }
+        let claim: Option<Term> = request.into_inner().into();
         if let Some(term) = claim {
             self.worker.claim(&term).await.map_err(|error| not_taken(&error))?;
         }
@@ -68,7 +61,8 @@ impl Node for NodeService {
         &self,
         request: Request<node::CheckRequest>,
     ) -> Result<Response<node::CheckReply>, Status> {
-        let goals: Vec<Goal> = self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
+        self.authorise(&request, Call::Check)?;
+        let goals: Vec<Goal> = request.into_inner().try_into().map_err(|e| invalid(&e))?;
         Ok(Response::new(self.worker.check(&goals).await.into()))
     }
 
@@ -76,7 +70,11 @@ impl Node for NodeService {
         &self,
         request: Request<node::EnsureRequest>,
     ) -> Result<Response<Self::EnsureStream>, Status> {
-        let order: Order = self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
+        // Who may give no order at all does not learn which goals this agent understands.
+        self.authorise(&request, Call::Ensure)?;
+        let peer = request.extensions().get::<Peer>().cloned();
+        let order: Order = request.into_inner().try_into().map_err(|e| invalid(&e))?;
+        self.access.allow(peer.as_ref(), Call::of_order(&order.goal))?;
         let events = self.worker.ensure(order).await.map_err(|e| not_taken(&e))?;
         Ok(Response::new(to_wire(events).boxed()))
     }
@@ -85,7 +83,7 @@ impl Node for NodeService {
         &self,
         request: Request<node::KubeconfigRequest>,
     ) -> Result<Response<node::KubeconfigReply>, Status> {
-        self.authorise(request)?;
+        self.authorise(&request, Call::Kubeconfig)?;
         let kubeconfig = self.worker.kubeconfig().await.map_err(|error| host_status(&error))?;
         let kubeconfig = kubeconfig.ok_or_else(|| Status::not_found(NO_KUBECONFIG))?;
         Ok(Response::new((&kubeconfig).into()))
@@ -95,8 +93,9 @@ impl Node for NodeService {
         &self,
         request: Request<node::CancelRequest>,
     ) -> Result<Response<node::CancelReply>, Status> {
+        self.authorise(&request, Call::Cancel)?;
         let Cancellation { operation, term } =
-            self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
+            request.into_inner().try_into().map_err(|e| invalid(&e))?;
         self.worker.cancel(&operation, &term).await.map_err(|e| not_taken(&e))?;
         Ok(Response::new(node::CancelReply {}))
     }

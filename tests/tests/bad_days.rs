@@ -11,12 +11,14 @@ use quorate::driver::{draw_up, survey};
 use quorate::fleet::{Fleet, GrpcFleet};
 use quorate::plan::Procedure;
 use quorate::spec::{self, ClusterSpec};
+use quorate_agent::access::Access;
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
 use quorate_agent::server::service;
 use quorate_agent::worker::Worker;
 use quorate_proto::trust::{
-    GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId, incoming, server_config,
+    GrantedIdentity, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, incoming,
+    server_config,
 };
 use quorate_proto::{Machine, NodeName};
 use tokio::net::TcpListener;
@@ -91,7 +93,10 @@ impl Day {
         };
         let spec = specification([first, second]);
         let operator = OperatorName::try_from("alice").unwrap();
-        let credentials = self.roots.operator(&operator, SystemTime::now()).unwrap();
+        let credentials = self
+            .roots
+            .operator(&operator, Role::Admin, std::time::Duration::from_hours(1), SystemTime::now())
+            .unwrap();
         let credentials = Arc::new(ArcSwap::from_pointee(credentials));
         let fleet = GrpcFleet::new(&spec, &self.roots.site(), &credentials).unwrap();
         let fleet: Arc<dyn Fleet> = Arc::new(fleet);
@@ -144,7 +149,7 @@ async fn serve(roots: &Roots, name: &str, host: &Arc<FakeHost>) -> SocketAddr {
     let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config.unwrap())));
     let worker =
         Worker::open(node, Arc::<FakeHost>::clone(host), goal::of, "/var/lib/quorate-agent");
-    let service = service(worker.await.unwrap(), roots.site());
+    let service = service(worker.await.unwrap(), Access::of_site(roots.site()));
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
     address
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use quorate_proto::trust::{
-    Credentials, GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId,
+    Credentials, GrantedIdentity, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId,
     node_channel,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
@@ -37,14 +37,15 @@ async fn an_operator_gives_orders_over_tls_and_the_agent_stops_when_told() {
     let address = listener.local_addr().unwrap();
     let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     let (stop, stopped) = oneshot::channel::<()>();
-    let service = server::service(worker, site);
+    let service = server::service(worker, Access::of_site(site));
     let serving = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap() };
         serve_until(stopped, service, incoming, &*host).await
     });
 
     let alice = OperatorName::try_from("alice").unwrap();
-    let credentials = roots.operator(&alice, SystemTime::now()).unwrap();
+    let credentials =
+        roots.operator(&alice, Role::Operator, Duration::from_hours(1), SystemTime::now()).unwrap();
     let credentials = Arc::new(ArcSwap::from_pointee(credentials));
     let mut client = NodeClient::new(node_channel(address, &name, &site, credentials).unwrap());
     let term = Term { number: 1, run: RunId("r".to_owned()) };

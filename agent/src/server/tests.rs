@@ -5,7 +5,7 @@ use std::io;
 use futures_util::stream;
 use hyper_util::rt::TokioIo;
 use quorate_proto::goal::Manifest;
-use quorate_proto::trust::{ChannelBinding, Identity, OperatorName};
+use quorate_proto::trust::{ChannelBinding, Identity, OperatorName, Role, SiteId, Who};
 use quorate_proto::{Facts, Finding, NodeName, OperationId, RunId, Sha256};
 use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
@@ -23,10 +23,13 @@ async fn client_of(identity: Option<Identity>, site: SiteId) -> NodeClient<Chann
     let worker = Worker::open(node, host, goal::of, "/var/lib/quorate-agent").await.unwrap();
     let address = "127.0.0.1:1".parse().unwrap();
     let peer = Peer { identity, address, binding: ChannelBinding([0; 32]) };
-    let service = InterceptedService::new(service(worker, site), move |mut request: Request<()>| {
-        request.extensions_mut().insert(peer.clone());
-        Ok(request)
-    });
+    let service = InterceptedService::new(
+        service(worker, Access::of_site(site)),
+        move |mut request: Request<()>| {
+            request.extensions_mut().insert(peer.clone());
+            Ok(request)
+        },
+    );
     let (ours, theirs) = tokio::io::duplex(MESSAGE_BYTES);
     let incoming = stream::iter([Ok::<_, io::Error>(theirs)]).chain(stream::pending());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
@@ -39,13 +42,13 @@ async fn client_of(identity: Option<Identity>, site: SiteId) -> NodeClient<Chann
     NodeClient::new(endpoint.connect_with_connector(connector).await.unwrap())
 }
 
-fn operator(site: SiteId) -> Identity {
-    Identity { site, who: Who::Operator(OperatorName::try_from("alice").unwrap()) }
+fn operator(site: SiteId, role: Role) -> Identity {
+    Identity { site, who: Who::Operator { name: OperatorName::try_from("alice").unwrap(), role } }
 }
 
 async fn operators_client() -> NodeClient<Channel> {
     let site = SiteId::random();
-    client_of(Some(operator(site)), site).await
+    client_of(Some(operator(site, Role::Admin)), site).await
 }
 
 fn order(number: u64) -> Order {
@@ -124,7 +127,7 @@ async fn only_an_operator_of_the_site_is_served() {
     let node = Who::Node(NodeName::try_from("cp-2").unwrap());
     let strangers = [
         (None, Code::Unauthenticated),
-        (Some(operator(SiteId::random())), Code::PermissionDenied),
+        (Some(operator(SiteId::random(), Role::Admin)), Code::PermissionDenied),
         (Some(Identity { site, who: node }), Code::PermissionDenied),
         (Some(Identity { site, who: Who::Coordinator }), Code::PermissionDenied),
     ];

@@ -5,6 +5,7 @@ mod attempts;
 mod claim;
 mod enrolment;
 mod folder;
+mod operator;
 mod service;
 
 #[cfg(test)]
@@ -16,10 +17,12 @@ use std::time::{Duration, SystemTime};
 
 pub use enrolment::serve_enrolment;
 pub(crate) use folder::replace_private;
+pub use operator::OperatorCredentials;
+pub(crate) use operator::{history, own_history};
 use quorate_proto::NodeName;
 use quorate_proto::Secret;
 use quorate_proto::trust::{
-    Credentials, IdentityError, JoinToken, OperatorName, Roots, RootsPem, SiteId, TrustError,
+    Credentials, IdentityError, JoinToken, OperatorName, Role, Roots, RootsPem, SiteId, TrustError,
 };
 pub use service::{Clock, EnrolService};
 
@@ -36,6 +39,9 @@ const NODES_KEY: &str = "nodes.key";
 /// A token's shortest and longest life: it has to outlast the way to the node, and a machine that
 /// boots from the network takes its time.
 const TTL: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
+
+/// A run may be long, and nobody is there to renew its credentials.
+const RUN: Duration = Duration::from_hours(24);
 
 /// The state folder does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +67,17 @@ pub enum SiteError {
     },
     #[error("a token lives for 1 minute to 24 hours, not {0:?}; choose another --ttl")]
     Ttl(Duration),
+    #[error("credentials serve for 1 minute to 24 hours, not {0:?}; choose another --for")]
+    OperatorLifetime(Duration),
+    #[error("{path} does not exist; name the file that `quorate operator issue` wrote")]
+    NoCredentials { path: PathBuf },
+    #[error("{path} does not hold credentials of `quorate operator issue`; copy the file again")]
+    NotCredentials { path: PathBuf },
+    #[error(
+        "the credentials in {path} have ended; whoever has the site's state folder makes new ones: \
+         `quorate operator issue {name} --role {role} --out FILE`"
+    )]
+    Ended { path: PathBuf, name: OperatorName, role: Role },
     #[error("using the site's roots")]
     Trust(#[source] TrustError),
     #[error("using the site's store")]
@@ -165,13 +182,15 @@ impl Site {
         Ok(NewToken { text: token.to_text(), not_after: now + ttl, replaces })
     }
 
-    /// Credentials for one run: they may order every node of the site, for a day. Keep them in
-    /// memory.
-    pub fn run_credentials(&self, now: SystemTime) -> Result<Credentials, SiteError> {
-        // Each operator gets a name of their own once there is more than one.
-        let operator = OperatorName::try_from("coordinator").map_err(TrustError::Nameless);
-        let credentials = operator.and_then(|operator| self.roots.operator(&operator, now));
-        credentials.map_err(SiteError::Trust)
+    /// Credentials for one command, of an admin and for a day: whoever has this folder may do all.
+    /// Keep them in memory, where they need no record.
+    pub fn run_credentials(&self, now: SystemTime) -> Result<OperatorCredentials, SiteError> {
+        let name = OperatorName::try_from("coordinator");
+        let name = name.map_err(|error| SiteError::Trust(TrustError::Nameless(error)))?;
+        let credentials = self.roots.operator(&name, Role::Admin, RUN, now);
+        let credentials = credentials.map_err(SiteError::Trust)?;
+        let identity = credentials.identity().map_err(SiteError::Trust)?;
+        Ok(OperatorCredentials { credentials, identity, name, role: Role::Admin })
     }
 
     /// Credentials to serve enrolment with, for a day. Keep them in memory.

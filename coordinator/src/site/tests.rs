@@ -262,7 +262,7 @@ fn a_site_is_made_once_and_opens_as_it_was() {
     let opened = Site::open(&state).unwrap();
     assert_eq!(opened.id(), made.id());
     let run = opened.run_credentials(now).unwrap();
-    assert_eq!(run.identity().unwrap().site, made.id());
+    assert_eq!(run.identity.site, made.id());
     assert!(matches!(Site::create(&state, now), Err(SiteError::Exists { .. })));
     assert_eq!(Site::open(&state).unwrap().roots.to_pem(), made.roots.to_pem());
 }
@@ -289,7 +289,7 @@ fn no_secret_is_in_the_store() {
     let site = Site::create(&state, SystemTime::now()).unwrap();
     let token = site.issue_token(&name("cp-1"), HOUR, SystemTime::now()).unwrap();
     let run = site.run_credentials(SystemTime::now()).unwrap();
-    let key = run.key_pem.expose().lines().nth(1).unwrap().to_owned();
+    let key = run.credentials.key_pem.expose().lines().nth(1).unwrap().to_owned();
     for entry in state.read_dir().unwrap() {
         let content = std::fs::read(entry.unwrap().path()).unwrap();
         let content = String::from_utf8_lossy(&content);

@@ -16,6 +16,7 @@ use super::certificate::KeyDigest;
 use super::credentials::{Credentials, certificates, pem_of};
 use super::error::TrustError;
 use super::identity::{Identity, OperatorName, SiteId, Who};
+use super::role::Role;
 use crate::id::NodeName;
 use crate::secret::Secret;
 
@@ -113,15 +114,19 @@ impl Roots {
         Ok(IssuedCertificate { der, not_after: until })
     }
 
-    /// Credentials to give orders with, for a day and for memory alone.
+    /// Credentials to ask nodes with, for a day at most: agents take none that live longer.
     pub fn operator(
         &self,
         name: &OperatorName,
+        role: Role,
+        lifetime: Duration,
         now: SystemTime,
     ) -> Result<Credentials, TrustError> {
-        let identity = Identity { site: self.site, who: Who::Operator(name.clone()) };
+        let who = Who::Operator { name: name.clone(), role };
+        let identity = Identity { site: self.site, who };
+        let until = now + lifetime.min(DAY);
         let (chain_pem, key_pem) =
-            self.operators.leaf(&identity, ExtendedKeyUsagePurpose::ClientAuth, now)?;
+            self.operators.leaf(&identity, ExtendedKeyUsagePurpose::ClientAuth, now, until)?;
         Ok(Credentials { chain_pem, key_pem, peer_roots_pem: pem_of(&self.nodes.certificate) })
     }
 
@@ -130,7 +135,7 @@ impl Roots {
     pub fn service(&self, now: SystemTime) -> Result<Credentials, TrustError> {
         let identity = Identity { site: self.site, who: Who::Coordinator };
         let (leaf_pem, key_pem) =
-            self.operators.leaf(&identity, ExtendedKeyUsagePurpose::ServerAuth, now)?;
+            self.operators.leaf(&identity, ExtendedKeyUsagePurpose::ServerAuth, now, now + DAY)?;
         Ok(Credentials {
             chain_pem: leaf_pem + &pem_of(&self.operators.certificate),
             key_pem,
@@ -238,15 +243,16 @@ impl Authority {
         Secret::new(self.issuer.key().serialize_pem())
     }
 
-    /// A leaf of a day, with a key of its own; both PEM.
+    /// A leaf with a key of its own; both PEM.
     fn leaf(
         &self,
         identity: &Identity,
         usage: ExtendedKeyUsagePurpose,
         now: SystemTime,
+        until: SystemTime,
     ) -> Result<(String, Secret), TrustError> {
         let key = KeyPair::generate().map_err(TrustError::Issue)?;
-        let der = self.sign(identity, &[usage], now, now + DAY, &key)?;
+        let der = self.sign(identity, &[usage], now, until, &key)?;
         Ok((pem_of(&der), Secret::new(key.serialize_pem())))
     }
 

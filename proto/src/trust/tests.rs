@@ -22,6 +22,7 @@ use super::credentials::pem_of;
 use super::enrol::enrol_client::EnrolClient;
 use super::enrol::enrol_server::{Enrol, EnrolServer};
 use super::enrol::{ClaimReply, ClaimRequest};
+use super::verifier::Expected;
 use super::*;
 use crate::NodeName;
 use crate::secret::Secret;
@@ -76,7 +77,7 @@ fn node(roots: &Roots, node: &str, at: SystemTime) -> Credentials {
 }
 
 fn operator(roots: &Roots, at: SystemTime) -> Credentials {
-    roots.operator(&OperatorName::try_from("alice").unwrap(), at).unwrap()
+    roots.operator(&OperatorName::try_from("alice").unwrap(), Role::Admin, HOUR, at).unwrap()
 }
 
 /// Calls the node `cp-1` of the roots' site at the address.
@@ -103,7 +104,7 @@ async fn an_operator_reaches_the_node_and_is_known_there() {
     let (roots, now) = (site(), SystemTime::now());
     let address = serve(server_config(&node(&roots, "cp-1", now)).unwrap()).await;
     let reply = call(&roots, &operator(&roots, now), address).await.unwrap();
-    let who = format!("urn:quorate:site:{}:operator:alice", roots.site());
+    let who = format!("urn:quorate:site:{}:operator:alice:role:admin", roots.site());
     assert_eq!(String::from_utf8(reply.operator_root).unwrap(), who);
 }
 
@@ -130,8 +131,8 @@ async fn operators_need_a_short_life_and_the_one_right_use() {
 
     let client = ExtendedKeyUsagePurpose::ClientAuth;
     let server = ExtendedKeyUsagePurpose::ServerAuth;
-    let alice = format!("urn:quorate:site:{site}:operator:alice");
-    let elsewhere = format!("urn:quorate:site:{}:operator:alice", SiteId::random());
+    let alice = format!("urn:quorate:site:{site}:operator:alice:role:admin");
+    let elsewhere = format!("urn:quorate:site:{}:operator:alice:role:admin", SiteId::random());
     let in_name_only = format!("urn:quorate:site:{site}:node:cp-2");
     let cases = [
         (&alice, vec![client.clone()], 24, true),
@@ -305,6 +306,18 @@ async fn no_session_is_resumed() {
     for _ in 0..2 {
         assert_eq!(shake(address, &config).await.unwrap(), HandshakeKind::Full);
     }
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused() {
+    let (roots, now) = (site(), SystemTime::now());
+    let agent = node(&roots, "cp-1", now);
+    let address = serve(server_config(&agent).unwrap()).await;
+    let peers = operator(&roots, now).peer_roots().unwrap();
+    let expected = Expected::Node { site: roots.site(), node: name("cp-1"), roots: peers };
+    let mut nobody = tls::client(expected).unwrap().with_no_client_auth();
+    nobody.alpn_protocols = vec![tls::ALPN.to_vec()];
+    assert!(shake(address, &Arc::new(nobody)).await.is_err());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use quorate_proto::trust::{
-    GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, incoming, server_config,
+    GrantedIdentity, NodeKey, OperatorName, Role, Roots, SigningRequest, incoming, server_config,
 };
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::{Drift, OperationId, RunId};
@@ -109,7 +109,8 @@ spec:
         (node.address, node.agent_port) = (address.ip(), address.port());
     }
     let operator = OperatorName::try_from("alice").unwrap();
-    let credentials = roots.operator(&operator, SystemTime::now()).unwrap();
+    let credentials =
+        roots.operator(&operator, Role::Admin, Duration::from_hours(1), SystemTime::now()).unwrap();
     GrpcFleet::new(&spec, &roots.site(), &Arc::new(ArcSwap::from_pointee(credentials))).unwrap()
 }
 
