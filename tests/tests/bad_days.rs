@@ -17,8 +17,7 @@ use quorate_agent::host::fake::FakeHost;
 use quorate_agent::server::service;
 use quorate_agent::worker::Worker;
 use quorate_proto::trust::{
-    GrantedIdentity, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, incoming,
-    server_config,
+    NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, incoming, server_config,
 };
 use quorate_proto::{Machine, NodeName};
 use tokio::net::TcpListener;
@@ -139,11 +138,7 @@ async fn serve(roots: &Roots, name: &str, host: &Arc<FakeHost>) -> SocketAddr {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(&node, &request, SystemTime::now()).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(issued.chain);
     let config = server_config(&granted.credentials(key.to_pem()));
     let (listener, address) = bound().await;
     let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config.unwrap())));

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use quorate_proto::goal::NodeRemoval;
 use quorate_proto::trust::{
-    Contact, Credentials, GrantedIdentity, NodeKey, OperatorName, Role, Roots, SigningRequest,
-    explain, incoming, node_channel, server_config,
+    Contact, Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, explain, incoming,
+    node_channel, server_config,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Cancellation, Order, node};
@@ -50,11 +50,7 @@ fn granted(roots: &Roots, node: &NodeName) -> Credentials {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(node, &request, SystemTime::now()).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(issued.chain);
     granted.credentials(key.to_pem())
 }
 
@@ -81,7 +77,7 @@ struct Forgery<'a> {
 fn forged(roots: &Roots, forgery: &Forgery<'_>) -> Credentials {
     let pem = roots.to_pem();
     let signer = KeyPair::from_pem(pem.operators_key_pem.expose()).unwrap();
-    let issuer = Issuer::from_ca_cert_pem(&pem.operators_pem, signer).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&pem.operators_issuing_pem, signer).unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.not_before = forgery.from.into();
@@ -96,7 +92,7 @@ fn forged(roots: &Roots, forgery: &Forgery<'_>) -> Credentials {
     let key = KeyPair::generate().unwrap();
     let leaf = params.signed_by(&key, &issuer).unwrap();
     Credentials {
-        chain_pem: leaf.pem(),
+        chain_pem: leaf.pem() + &pem.operators_issuing_pem,
         key_pem: Secret::new(key.serialize_pem()),
         peer_roots_pem: pem.nodes_pem,
     }

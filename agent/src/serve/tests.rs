@@ -4,8 +4,7 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use quorate_proto::trust::{
-    Credentials, GrantedIdentity, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId,
-    node_channel,
+    Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, node_channel,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
@@ -18,11 +17,7 @@ fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(node, &request, SystemTime::now()).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(issued.chain);
     granted.credentials(key.to_pem())
 }
 

@@ -51,6 +51,10 @@ pub(super) fn error(error: &SiteError) -> CliError {
         | SiteError::Missing { .. }
         | SiteError::Exposed { .. }
         | SiteError::Damaged { .. }
+        | SiteError::Older { .. }
+        | SiteError::Incomplete { .. }
+        | SiteError::NoRootKeys { .. }
+        | SiteError::KeysExist { .. }
         | SiteError::NoCredentials { .. }
         | SiteError::NotCredentials { .. }
         | SiteError::Ended { .. }
@@ -68,6 +72,10 @@ pub(super) fn error(error: &SiteError) -> CliError {
         | SiteError::Missing { .. }
         | SiteError::Exposed { .. }
         | SiteError::Damaged { .. }
+        | SiteError::Older { .. }
+        | SiteError::Incomplete { .. }
+        | SiteError::NoRootKeys { .. }
+        | SiteError::KeysExist { .. }
         | SiteError::NoCredentials { .. }
         | SiteError::NotCredentials { .. }
         | SiteError::Ended { .. }

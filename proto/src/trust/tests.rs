@@ -68,12 +68,7 @@ fn node(roots: &Roots, node: &str, at: SystemTime) -> Credentials {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(&name(node), &request, at).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
-    granted.credentials(key.to_pem())
+    roots.grant(issued.chain).credentials(key.to_pem())
 }
 
 fn operator(roots: &Roots, at: SystemTime) -> Credentials {
@@ -124,7 +119,7 @@ async fn a_node_cannot_command_another() {
 async fn operators_need_a_short_life_and_the_one_right_use() {
     let (site, now) = (SiteId::random(), SystemTime::now());
     let roots = Roots::create(site, now).unwrap();
-    let operators = Authority::create("operators", now).unwrap();
+    let operators = Authority::root("operators", now).unwrap();
     let mut agent = node(&roots, "cp-1", now);
     agent.peer_roots_pem = pem_of(&operators.certificate);
     let address = serve(server_config(&agent).unwrap()).await;
@@ -265,13 +260,9 @@ async fn a_granted_identity_is_believed_only_whole() {
     let (roots, now) = (site(), SystemTime::now());
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
-    let leaf = roots.certify_node(&name("cp-1"), &request, now).unwrap().der;
+    let chain = roots.certify_node(&name("cp-1"), &request, now).unwrap().chain;
     let (own, pin, id) = (key.key_digest(), roots.pin().unwrap(), roots.site());
-    let granted = GrantedIdentity {
-        chain: vec![leaf],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(chain);
     let identity = granted.check(own, pin, id).unwrap();
     assert_eq!(identity, Identity { site: id, who: Who::Node(name("cp-1")) });
 
@@ -282,6 +273,8 @@ async fn a_granted_identity_is_believed_only_whole() {
     assert!(wrong.check(own, pin, id).is_err(), "another operators' root");
     let wrong = GrantedIdentity { node_root: other.node_root().clone(), ..granted.clone() };
     assert!(wrong.check(own, pin, id).is_err(), "another nodes' root");
+    let wrong = GrantedIdentity { chain: granted.chain[..1].to_vec(), ..granted.clone() };
+    assert!(wrong.check(own, pin, id).is_err(), "no issuing authority");
     let wrong = GrantedIdentity { chain: Vec::new(), ..granted };
     assert!(wrong.check(own, pin, id).is_err(), "no certificate");
 }
