@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::transport::Server;
 
+use crate::access::Access;
 use crate::daemon::{tell_systemd, until_stopped};
 use crate::executor::{OverSocket, SOCKET};
 use crate::host::Host;
@@ -61,7 +62,7 @@ pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), Serve
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
     tracing::info!(%node, listen = %settings.listen, "takes orders");
-    let service = server::service(Arc::new(OverSocket::at(SOCKET)), node, site);
+    let service = server::service(Arc::new(OverSocket::at(SOCKET)), node, Access::of_site(site));
     let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     serve_until(stop, service, incoming, &*host).await
 }

@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
-use quorate_proto::trust::{Peer, SiteId, Who};
+use quorate_proto::trust::{Call as Right, Peer};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
 use quorate_proto::{NodeName, Refusal, in_one_line};
 use tonic::{Request, Response, Status};
 
+use crate::access::Access;
 use crate::executor::{Away, Call, Caller, Execute, FrameError, Replies, Reply, Request as Asked};
 
-/// The service of this executor and this node, for operators of this site.
+/// The service of this executor and this node, for those whom the access lets in.
 pub fn service(
     executor: Arc<dyn Execute>,
     node: NodeName,
-    site: SiteId,
+    access: Access,
 ) -> NodeServer<NodeService> {
-    NodeServer::new(NodeService { executor, node, site })
+    NodeServer::new(NodeService { executor, node, access })
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES)
 }
@@ -27,26 +28,14 @@ pub fn service(
 pub struct NodeService {
     executor: Arc<dyn Execute>,
     node: NodeName,
-    site: SiteId,
+    access: Access,
 }
 
 impl NodeService {
-    /// Who calls, where it is one who may. TLS has let in operators of this site alone; each call asks
-    /// again.
-    fn authorise<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.and_then(|peer| Some((peer.address, peer.identity.as_ref()?)));
-        let (address, identity) = peer.ok_or_else(|| Status::unauthenticated(NO_CERTIFICATE))?;
-        if identity.site != self.site {
-            return Err(Status::permission_denied(OTHER_SITE));
-        }
-        match &identity.who {
-            Who::Operator(operator) => {
-                let caller = Caller { operator: operator.clone(), address };
-                Ok((caller, request.into_inner()))
-            }
-            Who::Node(_) | Who::Coordinator => Err(Status::permission_denied(NO_OPERATOR)),
-        }
+    /// Who calls, where it is one who may. TLS has let in operators of this site alone; each call
+    /// asks again, and for its own right.
+    fn authorise<T>(&self, request: &Request<T>, right: Right) -> Result<Caller, Status> {
+        self.access.allow(request.extensions().get::<Peer>(), right)
     }
 
     /// The first reply to a call, and the others.
@@ -62,11 +51,8 @@ impl NodeService {
     }
 }
 
-const NO_CERTIFICATE: &str = "orders need an operator's certificate";
-const OTHER_SITE: &str = "this node is enrolled with another site; run quorate where its site is";
 const NO_KUBECONFIG: &str =
     "this node has no admin kubeconfig: it is not, or not yet, a control plane";
-const NO_OPERATOR: &str = "only an operator gives orders";
 
 #[tonic::async_trait]
 impl Node for NodeService {
@@ -76,8 +62,12 @@ impl Node for NodeService {
         &self,
         request: Request<node::DescribeRequest>,
     ) -> Result<Response<node::DescribeReply>, Status> {
-        let (caller, request) = self.authorise(request)?;
-        let call = Call::Describe { node: self.node.clone(), claim: request.into() };
+        let caller = self.authorise(&request, Right::Describe)?;
+        if request.get_ref().claim.is_some() {
+            self.authorise(&request, Right::Claim)?;
+        }
+        let claim = request.into_inner().into();
+        let call = Call::Describe { node: self.node.clone(), claim };
         match self.ask(caller, call).await? {
             (Reply::Facts(facts), _) => Ok(Response::new((&*facts).into())),
             (other, _) => Err(beside(&other)),
@@ -88,8 +78,8 @@ impl Node for NodeService {
         &self,
         request: Request<node::CheckRequest>,
     ) -> Result<Response<node::CheckReply>, Status> {
-        let (caller, request) = self.authorise(request)?;
-        let call = Call::Check { goals: request.try_into().map_err(|e| invalid(&e))? };
+        let caller = self.authorise(&request, Right::Check)?;
+        let call = Call::Check { goals: request.into_inner().try_into().map_err(|e| invalid(&e))? };
         match self.ask(caller, call).await? {
             (Reply::Findings(findings), _) => Ok(Response::new(findings.into())),
             (other, _) => Err(beside(&other)),
@@ -100,8 +90,11 @@ impl Node for NodeService {
         &self,
         request: Request<node::EnsureRequest>,
     ) -> Result<Response<Self::EnsureStream>, Status> {
-        let (caller, request) = self.authorise(request)?;
-        let order: Order = request.try_into().map_err(|e| invalid(&e))?;
+        // Who may give no order at all does not learn which goals this agent understands.
+        self.authorise(&request, Right::Ensure)?;
+        let peer = request.extensions().get::<Peer>().cloned();
+        let order: Order = request.into_inner().try_into().map_err(|e| invalid(&e))?;
+        let caller = self.access.allow(peer.as_ref(), Right::of_order(&order.goal))?;
         let call = Call::Ensure(Box::new(order));
         let (first, others) = self.ask(caller, call).await?;
         let events = stream::iter([Ok(first)]).chain(others).map(|reply| match reply {
@@ -116,7 +109,7 @@ impl Node for NodeService {
         &self,
         request: Request<node::KubeconfigRequest>,
     ) -> Result<Response<node::KubeconfigReply>, Status> {
-        let (caller, node::KubeconfigRequest {}) = self.authorise(request)?;
+        let caller = self.authorise(&request, Right::Kubeconfig)?;
         match self.ask(caller, Call::Kubeconfig).await? {
             (Reply::Kubeconfig(Some(kubeconfig)), _) => Ok(Response::new((&kubeconfig).into())),
             (Reply::Kubeconfig(None), _) => Err(Status::not_found(NO_KUBECONFIG)),
@@ -128,8 +121,8 @@ impl Node for NodeService {
         &self,
         request: Request<node::CancelRequest>,
     ) -> Result<Response<node::CancelReply>, Status> {
-        let (caller, request) = self.authorise(request)?;
-        let call = Call::Cancel(request.try_into().map_err(|e| invalid(&e))?);
+        let caller = self.authorise(&request, Right::Cancel)?;
+        let call = Call::Cancel(request.into_inner().try_into().map_err(|e| invalid(&e))?);
         match self.ask(caller, call).await? {
             (Reply::Cancelled, _) => Ok(Response::new(node::CancelReply {})),
             (other, _) => Err(beside(&other)),

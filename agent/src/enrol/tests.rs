@@ -45,12 +45,7 @@ impl Enrol for Coordinator {
         }
         let node = NodeName::try_from("cp-1").unwrap();
         let issued = self.roots.certify_node(&node, &request, SystemTime::now()).unwrap();
-        let granted = GrantedIdentity {
-            chain: vec![issued.der],
-            operator_root: self.roots.operator_root().clone(),
-            node_root: self.roots.node_root().clone(),
-        };
-        Ok(Response::new(granted.into()))
+        Ok(Response::new(self.roots.grant(issued.chain).into()))
     }
 }
 

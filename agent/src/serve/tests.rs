@@ -4,8 +4,7 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use quorate_proto::trust::{
-    Credentials, GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId,
-    node_channel,
+    Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, node_channel,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
@@ -24,11 +23,7 @@ fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(node, &request, SystemTime::now()).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(issued.chain);
     granted.credentials(key.to_pem())
 }
 
@@ -59,14 +54,15 @@ async fn orders_are_carried_out_by(executor: Arc<dyn Execute>) {
     let address = listener.local_addr().unwrap();
     let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     let (stop, stopped) = oneshot::channel::<()>();
-    let service = server::service(executor, name.clone(), site);
+    let service = server::service(executor, name.clone(), Access::of_site(site));
     let serving = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap() };
         serve_until(stopped, service, incoming, &*host).await
     });
 
     let alice = OperatorName::try_from("alice").unwrap();
-    let credentials = roots.operator(&alice, SystemTime::now()).unwrap();
+    let credentials =
+        roots.operator(&alice, Role::Operator, Duration::from_hours(1), SystemTime::now()).unwrap();
     let credentials = Arc::new(ArcSwap::from_pointee(credentials));
     let mut client = NodeClient::new(node_channel(address, &name, &site, credentials).unwrap());
     let term = Term { number: 1, run: RunId("r".to_owned()) };

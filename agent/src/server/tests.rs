@@ -4,7 +4,7 @@ use std::io;
 
 use hyper_util::rt::TokioIo;
 use quorate_proto::goal::Manifest;
-use quorate_proto::trust::{ChannelBinding, Identity, OperatorName};
+use quorate_proto::trust::{ChannelBinding, Identity, OperatorName, Role, SiteId, Who};
 use quorate_proto::wire::Cancellation;
 use quorate_proto::{Event, Facts, Finding, Goal, OperationId, RunId, Sha256, Term};
 use tonic::Code;
@@ -33,11 +33,13 @@ async fn client_through(
     let node = NodeName::try_from("cp-1").unwrap();
     let address = "127.0.0.1:1".parse().unwrap();
     let peer = Peer { identity, address, binding: ChannelBinding([0; 32]) };
-    let service =
-        InterceptedService::new(service(executor, node, site), move |mut request: Request<()>| {
+    let service = InterceptedService::new(
+        service(executor, node, Access::of_site(site)),
+        move |mut request: Request<()>| {
             request.extensions_mut().insert(peer.clone());
             Ok(request)
-        });
+        },
+    );
     let (ours, theirs) = tokio::io::duplex(MESSAGE_BYTES);
     let incoming = stream::iter([Ok::<_, io::Error>(theirs)]).chain(stream::pending());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
@@ -50,13 +52,13 @@ async fn client_through(
     NodeClient::new(endpoint.connect_with_connector(connector).await.unwrap())
 }
 
-fn operator(site: SiteId) -> Identity {
-    Identity { site, who: Who::Operator(OperatorName::try_from("alice").unwrap()) }
+fn operator(site: SiteId, role: Role) -> Identity {
+    Identity { site, who: Who::Operator { name: OperatorName::try_from("alice").unwrap(), role } }
 }
 
 async fn operators_client() -> NodeClient<Channel> {
     let site = SiteId::random();
-    client_of(Some(operator(site)), site).await
+    client_of(Some(operator(site, Role::Admin)), site).await
 }
 
 fn order(number: u64) -> Order {
@@ -143,7 +145,7 @@ async fn what_no_goal_may_hold_is_invalid() {
 async fn without_an_executor_it_is_said_what_to_do() {
     let site = SiteId::random();
     let absent = Arc::new(OverSocket::at("/nonexistent/executor.sock"));
-    let mut client = client_through(absent, Some(operator(site)), site).await;
+    let mut client = client_through(absent, Some(operator(site, Role::Admin)), site).await;
     let status = client.describe(node::DescribeRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("systemctl start quorate-executor.socket"), "{status}");
@@ -157,7 +159,7 @@ async fn only_an_operator_of_the_site_is_served() {
     let node = Who::Node(NodeName::try_from("cp-2").unwrap());
     let strangers = [
         (None, Code::Unauthenticated),
-        (Some(operator(SiteId::random())), Code::PermissionDenied),
+        (Some(operator(SiteId::random(), Role::Admin)), Code::PermissionDenied),
         (Some(Identity { site, who: node }), Code::PermissionDenied),
         (Some(Identity { site, who: Who::Coordinator }), Code::PermissionDenied),
     ];
