@@ -128,9 +128,21 @@ impl Roots {
     /// Credentials to serve enrolment with, for a day and for memory alone. The chain ends with
     /// the root itself, because a node that enrols knows nothing but the root's digest.
     pub fn service(&self, now: SystemTime) -> Result<Credentials, TrustError> {
+        self.coordinator(ExtendedKeyUsagePurpose::ServerAuth, now)
+    }
+
+    /// Credentials to claim a node with that waits for it, otherwise as those of [`Self::service`].
+    pub fn claimer(&self, now: SystemTime) -> Result<Credentials, TrustError> {
+        self.coordinator(ExtendedKeyUsagePurpose::ClientAuth, now)
+    }
+
+    fn coordinator(
+        &self,
+        usage: ExtendedKeyUsagePurpose,
+        now: SystemTime,
+    ) -> Result<Credentials, TrustError> {
         let identity = Identity { site: self.site, who: Who::Coordinator };
-        let (leaf_pem, key_pem) =
-            self.operators.leaf(&identity, ExtendedKeyUsagePurpose::ServerAuth, now)?;
+        let (leaf_pem, key_pem) = self.operators.leaf(&identity, usage, now)?;
         Ok(Credentials {
             chain_pem: leaf_pem + &pem_of(&self.operators.certificate),
             key_pem,

@@ -10,13 +10,16 @@ mod authority;
 mod certificate;
 mod channel;
 mod claim;
+mod code;
 mod credentials;
 mod error;
 mod explain;
 mod identity;
 mod tls;
 mod token;
+mod unclaimed;
 mod verifier;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -26,9 +29,11 @@ pub use authority::{IssuedCertificate, NodeKey, Roots, RootsPem, SigningRequest}
 pub use certificate::KeyDigest;
 pub use channel::{enrol_channel, node_channel};
 pub use claim::{ClaimError, check_proof, enrol, prove};
+pub use code::EnrolCode;
 pub use credentials::{Credentials, GrantedIdentity};
 pub use error::TrustError;
 pub use explain::{Contact, explain};
 pub use identity::{Identity, IdentityError, OperatorName, SiteId, Who};
 pub use tls::{client_config, enrol_client_config, enrol_server_config, server_config};
 pub use token::{JoinToken, TokenError, TokenId, VerifyKey};
+pub use unclaimed::{unclaimed_channel, unclaimed_server_config};
