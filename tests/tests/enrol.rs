@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use quorate::site::{Clock, Site, serve_enrolment};
-use quorate_agent::enrol::{EnrolError, claim};
+use quorate_agent::enrol::{Answer, EnrolError, claim};
 use quorate_proto::trust::{NodeKey, client_config, server_config};
 use quorate_proto::{Machine, NodeName};
 use tokio::net::TcpListener;
@@ -35,7 +35,8 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     ));
 
     let key = NodeKey::generate().unwrap();
-    let identity = claim(&address, &token, &key, &Machine::default()).await.unwrap();
+    let answer = claim(&address, &token, &key, &Machine::default()).await.unwrap();
+    let Answer::Granted(identity) = answer else { panic!("{answer:?}") };
     assert_eq!((identity.node, identity.site), (node.clone(), site.id()));
     server_config(&identity.credentials).unwrap();
     client_config(&site.run_credentials(now).unwrap(), site.id(), &node).unwrap();

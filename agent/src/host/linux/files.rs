@@ -55,9 +55,13 @@ pub(super) fn set(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }
 
-/// Removes a file; no error where there is none.
+/// Removes a file, durably; no error where there is none.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
-    found(fs::remove_file(path)).map(|_| ())
+    if found(fs::remove_file(path))?.is_none() {
+        return Ok(());
+    }
+    let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
+    File::open(folder)?.sync_all()
 }
 
 /// The digest of a file, whatever its size; `None` where there is no such file.
@@ -98,7 +102,7 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(format!(".{}.quorate-new", name.to_string_lossy())))
 }
 
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
