@@ -6,6 +6,7 @@ mod claim;
 mod enrolment;
 mod folder;
 mod service;
+mod unclaimed;
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-pub use enrolment::serve_enrolment;
+pub use enrolment::{Tiding, serve_enrolment};
 pub(crate) use folder::replace_private;
 use quorate_proto::NodeName;
 use quorate_proto::Secret;
@@ -22,8 +23,10 @@ use quorate_proto::trust::{
     Credentials, IdentityError, JoinToken, OperatorName, Roots, RootsPem, SiteId, TrustError,
 };
 pub use service::{Clock, EnrolService};
+pub use unclaimed::{ClaimNodeError, ClaimedNode, Target, claim_node};
 
-use crate::store::{Store, StoreError, TokenRecord, TokenState};
+use crate::spec::Role;
+use crate::store::{Approval, Store, StoreError, TokenRecord, TokenState};
 use folder::{make_private, read, write_private};
 
 /// The marker of a whole state folder: written last, read first.
@@ -80,6 +83,14 @@ pub enum SiteError {
 pub struct Site {
     folder: PathBuf,
     roots: Roots,
+}
+
+/// What a token is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenTerms {
+    pub role: Role,
+    pub approval: Approval,
+    pub ttl: Duration,
 }
 
 /// A token, just made.
@@ -140,9 +151,10 @@ impl Site {
     pub fn issue_token(
         &self,
         node: &NodeName,
-        ttl: Duration,
+        terms: &TokenTerms,
         now: SystemTime,
     ) -> Result<NewToken, SiteError> {
+        let TokenTerms { role, approval, ttl } = *terms;
         if !TTL.contains(&ttl) {
             return Err(SiteError::Ttl(ttl));
         }
@@ -157,9 +169,12 @@ impl Site {
             id: token.id(),
             node: node.clone(),
             verify_key,
+            role,
+            approval,
             issued_at: crate::store::seconds(now),
             not_after: crate::store::seconds(now + ttl),
             state: TokenState::Issued,
+            claimant: None,
         };
         store.add_token(&record).map_err(SiteError::Store)?;
         Ok(NewToken { text: token.to_text(), not_after: now + ttl, replaces })

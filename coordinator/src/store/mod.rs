@@ -16,14 +16,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use nodes::StoredCertificate;
 pub use runs::{Durability, StoredEvent, StoredRun};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-pub use tokens::{Claimed, TokenRecord, TokenState};
+pub(crate) use tokens::role_text;
+pub use tokens::{Approval, Approved, Claimant, Claimed, TokenRecord, TokenState};
 
 /// The file's name in the state folder.
 const FILE: &str = "store.sqlite";
 /// Every table, made with the file. Parents before those that refer to them.
 const TABLES: &[&str] = &[nodes::TABLES, tokens::TABLES, runs::TABLES];
-/// Of the tables; a change of them needs a higher number and a way from the one before.
-const VERSION: i64 = 1;
+/// A step for each change of the tables since the first version.
+const UPGRADES: &[fn(&Connection) -> rusqlite::Result<()>] = &[tokens::upgrade];
+/// Of the tables: one, and one more for each upgrade.
+const VERSION: i64 = 2;
 /// How long to wait for another process's write; those take milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -107,15 +110,22 @@ impl Store {
     }
 }
 
-/// Makes the tables of a new file and gives the version that the file has.
+/// Makes the tables of a new file, brings those of an older one up to date, and gives the version
+/// that the file has.
 fn make_tables(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found != 0 {
+    let done = usize::try_from(found - 1);
+    let missing = done.as_ref().map_or(&[][..], |&done| UPGRADES.get(done..).unwrap_or_default());
+    if found == 0 {
+        for tables in TABLES {
+            transaction.execute_batch(tables)?;
+        }
+    } else if missing.is_empty() {
         return Ok(found);
     }
-    for tables in TABLES {
-        transaction.execute_batch(tables)?;
+    for upgrade in missing {
+        upgrade(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
@@ -177,12 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn every_version_has_its_upgrade() {
+        assert_eq!(usize::try_from(VERSION).unwrap(), 1 + UPGRADES.len());
+    }
+
+    #[test]
     fn a_store_of_a_newer_version_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        store.connection.pragma_update(None, "user_version", 2).unwrap();
+        store.connection.pragma_update(None, "user_version", 99).unwrap();
         drop(store);
         let error = Store::open(folder.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
     }
 }
