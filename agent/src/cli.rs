@@ -1,5 +1,8 @@
 //! The command line. What each command does is in `main`.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 
 use crate::settings;
@@ -26,16 +29,50 @@ pub enum Command {
     ///
     /// The token comes from `quorate node token NAME`. It is never an argument: arguments are seen
     /// by every user of the machine.
-    Enrol {
-        /// Where `quorate serve` listens, such as 10.0.0.1:7444
-        #[arg(long, value_name = "ADDRESS:PORT")]
-        coordinator: String,
-        /// The file that holds the token, removed once it has served; `-` reads standard input
-        #[arg(long, value_name = "FILE", default_value = "-")]
-        token_file: String,
+    ///
+    /// Where the coordinator lets nobody in without a person's approval, a code of six words is shown
+    /// here, and the command waits until somebody has compared it there. Whatever interrupts it, the
+    /// same command with the same token goes on with the same key.
+    Enrol(EnrolArgs),
+    /// Take this node's identity away, so that it can enrol again
+    Reset {
+        /// Removes key, certificate and roots; what this node is in its cluster stays as it is
+        #[arg(long, required = true)]
+        identity: bool,
     },
     /// Read the settings and show what holds
     CheckConfig,
+}
+
+/// What enrolment is told.
+#[derive(Debug, clap::Args)]
+pub struct EnrolArgs {
+    /// Where `quorate serve` listens, such as 10.0.0.1:7444; several are tried in turn
+    ///
+    /// Without it, enrol.coordinators of the settings holds.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub coordinator: Vec<String>,
+    /// Waits here for `quorate node claim`, where this node cannot reach the coordinator
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["coordinator", "wait"])]
+    pub listen: Option<SocketAddr>,
+    /// The file that holds the token, removed once it has served; `-` reads standard input
+    ///
+    /// A regular file that only its owner can read.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub token_file: String,
+    /// How long to wait for approval, such as 90s, 30m or 24h
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = wait)]
+    pub wait: Duration,
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600)];
+    let parts = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let number = parts.and_then(|(number, seconds)| number.parse::<u32>().ok().zip(Some(seconds)));
+    let wrong = || "a time is a number and s, m or h, such as 30m".to_owned();
+    number
+        .map(|(number, seconds)| Duration::from_secs(u64::from(number) * seconds))
+        .ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -47,6 +84,22 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_a_number_and_a_unit() {
+        assert_eq!(wait("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(wait("30m"), Ok(Duration::from_mins(30)));
+        assert_eq!(wait("24h"), Ok(Duration::from_hours(24)));
+        for wrong in ["", "h", "1", "-1h", "1.5h", "soon", "99999999999h"] {
+            assert!(wait(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_not_reset_by_a_slip() {
+        assert!(Cli::try_parse_from(["quorate-agent", "reset"]).is_err());
+        assert!(Cli::try_parse_from(["quorate-agent", "reset", "--identity"]).is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The node's identity on its disk: key, certificate, and the two roots, a file each.
 //!
 //! The certificate is written last and looked at first: without it there is no identity. Nothing
-//! here replaces an identity; that takes an administrator's own hands on the node.
+//! here replaces an identity; that takes an administrator on the node, who removes it first.
 
 use std::path::PathBuf;
 
@@ -36,17 +36,27 @@ pub enum NodeIdentityError {
     Read(#[source] HostError),
     #[error("writing the node's identity; see that its disk has room and is writable")]
     Write(#[source] HostError),
-    #[error("{path} is missing; restore it, or remove the folder and enrol again")]
+    #[error("removing the node's identity; run the same command again")]
+    Remove(#[source] HostError),
+    #[error(
+        "{path} is missing; restore it, or run `quorate-agent reset --identity` and enrol again"
+    )]
     Missing { path: String },
-    #[error("{path} is not text; restore it, or remove the folder and enrol again")]
+    #[error(
+        "{path} is not text; restore it, or run `quorate-agent reset --identity` and enrol again"
+    )]
     Text { path: String },
-    #[error("the identity in {folder} does not serve; remove the folder and enrol again")]
+    #[error(
+        "the identity in {folder} does not serve; run `quorate-agent reset --identity` and enrol again"
+    )]
     Unfit {
         folder: String,
         #[source]
         source: TrustError,
     },
-    #[error("the identity in {folder} is not a node's; remove the folder and enrol again")]
+    #[error(
+        "the identity in {folder} is not a node's; run `quorate-agent reset --identity` and enrol again"
+    )]
     NotANode { folder: String },
 }
 
@@ -88,6 +98,17 @@ impl NodeIdentity {
         }
         Ok(())
     }
+}
+
+/// Takes the identity away: the certificate first, so that a crash leaves no half that is believed, then
+/// whatever else is in the folder. Says whether there was anything.
+pub async fn remove(host: &dyn Host, folder: &str) -> Result<bool, NodeIdentityError> {
+    let names = host.list(folder).await.map_err(NodeIdentityError::Read)?;
+    let rest = names.iter().map(String::as_str).filter(|name| *name != CHAIN);
+    for name in std::iter::once(CHAIN).chain(rest) {
+        host.remove(&path(folder, name)).await.map_err(NodeIdentityError::Remove)?;
+    }
+    Ok(!names.is_empty())
 }
 
 /// A file in the folder, as the host names files.

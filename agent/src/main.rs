@@ -1,18 +1,18 @@
 //! The program `quorate-agent`: arguments, settings, runtime, exit code.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use quorate_agent::cli::{Cli, Command};
-use quorate_agent::enrol::{self, EnrolError, Enrolment};
+use quorate_agent::cli::{Cli, Command, EnrolArgs};
+use quorate_agent::enrol::{self, EnrolError, Enrolment, Remedy, settle, unclaimed};
 use quorate_agent::execute::{self, ExecuteError};
 use quorate_agent::executor;
+use quorate_agent::host::Host;
 use quorate_agent::host::linux::LinuxHost;
 use quorate_agent::host::linux::user::{self, UserError};
-use quorate_agent::host::{Host, HostError};
-use quorate_agent::identity::NodeIdentity;
+use quorate_agent::identity::{self, NodeIdentity, NodeIdentityError};
 use quorate_agent::serve::{self, ServeError};
 use quorate_agent::settings::{LogLevel, Settings, SettingsError};
 use quorate_proto::trust::JoinToken;
@@ -24,6 +24,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// As sysexits.h numbers them; systemd does not start the agent again after either.
 const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
+/// The same command may do later; systemd tries the enrolment of a first boot again.
+const EX_TEMPFAIL: u8 = 75;
+/// Of `enrol` alone, for scripts.
+const TOKEN_IS_NO_GOOD: u8 = 2;
+const NOT_OUR_COORDINATOR: u8 = 3;
+const REFUSED: u8 = 4;
+const ENROLLED_ALREADY: u8 = 5;
 
 /// Why a command failed, as the exit code needs to know it.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +43,10 @@ enum CommandError {
     Execute(#[from] ExecuteError),
     #[error(transparent)]
     Enrol(#[from] EnrolError),
+    #[error(transparent)]
+    Reset(NodeIdentityError),
     #[error("leaving the identity to the user of the agent")]
     User(#[from] UserError),
-    #[error("removing the spent join token")]
-    Spent(#[source] HostError),
     #[error("reading the join token from standard input")]
     Stdin(#[source] std::io::Error),
     #[error("starting the runtime")]
@@ -53,11 +60,19 @@ impl CommandError {
             Self::Settings(_)
             | Self::Serve(ServeError::NotEnrolled { .. } | ServeError::Identity(_))
             | Self::Execute(ExecuteError::Socket(_) | ExecuteError::Admission(_)) => EX_CONFIG,
+            Self::Enrol(error) => match error.remedy() {
+                Remedy::Token => TOKEN_IS_NO_GOOD,
+                Remedy::Stranger => NOT_OUR_COORDINATOR,
+                Remedy::NewToken => REFUSED,
+                Remedy::Reset => ENROLLED_ALREADY,
+                Remedy::Again => EX_TEMPFAIL,
+                Remedy::Usage => EX_USAGE,
+                Remedy::Machine => 1,
+            },
             Self::Serve(_)
             | Self::Execute(_)
-            | Self::Enrol(_)
+            | Self::Reset(_)
             | Self::User(_)
-            | Self::Spent(_)
             | Self::Stdin(_)
             | Self::Runtime(_) => 1,
         }
@@ -106,20 +121,20 @@ async fn command(cli: &Cli) -> Result<(), CommandError> {
             log(settings.log_level);
             Ok(execute::execute(&settings, host).await?)
         }
-        Command::Enrol { coordinator, token_file } => {
+        Command::Enrol(args) => {
             log(settings.log_level);
-            let token = token(&*host, token_file).await?;
+            enrol(&*host, &settings, args).await
+        }
+        Command::Reset { .. } => {
             let folder = &settings.identity_folder;
-            let enrolment = Enrolment { coordinator, token: &token, folder };
-            // The identity is the front end's, and so is its folder: root does not write there.
-            user::act_as(executor::USER)?;
-            let enrolled = enrol::enrol(&*host, &enrolment).await;
-            user::act_as_root()?;
-            let NodeIdentity { node, .. } = enrolled?;
-            if token_file != STDIN {
-                host.remove(token_file).await.map_err(CommandError::Spent)?;
-            }
-            say(&format!("enrolled as {node}; next: systemctl enable --now quorate-agent\n"));
+            let removed = identity::remove(&*host, folder).await.map_err(CommandError::Reset)?;
+            host.remove(settle::MARKER).await.ok();
+            say(if removed {
+                "this node has no identity any more; next: systemctl stop quorate-agent, and \
+                 quorate-agent enrol with a new token\n"
+            } else {
+                "this node had no identity\n"
+            });
             Ok(())
         }
         Command::CheckConfig => {
@@ -129,16 +144,57 @@ async fn command(cli: &Cli) -> Result<(), CommandError> {
     }
 }
 
+/// Trades the token for an identity, and sees to it that the token is left nowhere.
+async fn enrol(host: &dyn Host, settings: &Settings, args: &EnrolArgs) -> Result<(), CommandError> {
+    let token = token(host, &args.token_file).await?;
+    let folder = &settings.identity_folder;
+    let tell = |text: &str| say(&format!("{text}\n"));
+    // The identity is the front end's, and so is its folder: root does not write there.
+    user::act_as(executor::USER)?;
+    let obtained = if let Some(address) = args.listen {
+        let listener = unclaimed::listen(address).await?;
+        unclaimed::wait(host, listener, &token, folder, &tell).await
+    } else {
+        let given = !args.coordinator.is_empty();
+        let coordinators = if given { &args.coordinator } else { &settings.enrol.coordinators };
+        let (wait, token) = (args.wait, &token);
+        let enrolment = Enrolment { coordinators, token, folder, wait, tell: &tell };
+        enrol::enrol(host, &enrolment).await
+    };
+    user::act_as_root()?;
+    let identity = obtained?;
+    let file = Some(args.token_file.as_str()).filter(|file| *file != STDIN && !lent(file));
+    let copies = settle::settle(host, &identity, &token, file, &settings.state_folder).await;
+    for file in &copies.cleaned {
+        say(&format!("the token is gone from {file}\n"));
+    }
+    for left in &copies.left {
+        tracing::warn!("a copy of the spent token may be left: {left}");
+    }
+    let NodeIdentity { node, .. } = identity;
+    say(&format!("enrolled as {node}; next: systemctl enable --now quorate-agent\n"));
+    Ok(())
+}
+
 /// Names standard input where a file is asked for.
 const STDIN: &str = "-";
+/// More than any token.
+const LONGEST: u64 = 4096;
 
 async fn token(host: &dyn Host, file: &str) -> Result<JoinToken, CommandError> {
+    settle::check_token_file(host).await?;
     if file != STDIN {
         return Ok(enrol::read_token(host, file).await?);
     }
     let mut text = String::new();
-    std::io::stdin().read_line(&mut text).map_err(CommandError::Stdin)?;
-    Ok(Secret::new(text).expose().trim().parse().map_err(EnrolError::Token)?)
+    std::io::stdin().take(LONGEST).read_to_string(&mut text).map_err(CommandError::Stdin)?;
+    Ok(Secret::new(text).expose().parse().map_err(EnrolError::Token)?)
+}
+
+/// Whether systemd lends us the file for as long as we run, and takes it away itself.
+fn lent(file: &str) -> bool {
+    let folder = std::env::var("CREDENTIALS_DIRECTORY").unwrap_or_default();
+    !folder.is_empty() && std::path::Path::new(file).starts_with(folder)
 }
 
 /// To standard error, where the journal adds the time. Libraries speak of trouble alone.

@@ -45,6 +45,15 @@ pub struct Settings {
     /// The node's key and certificate are in it.
     pub identity_folder: String,
     pub log_level: LogLevel,
+    pub enrol: EnrolSettings,
+}
+
+/// How this node comes to its identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct EnrolSettings {
+    /// Host name or address, and port, of each coordinator; tried in turn.
+    pub coordinators: Vec<String>,
 }
 
 /// How much the agent writes to the journal.
@@ -64,6 +73,7 @@ impl Default for Settings {
             state_folder: "/var/lib/quorate-executor".to_owned(),
             identity_folder: identity::FOLDER.to_owned(),
             log_level: LogLevel::Info,
+            enrol: EnrolSettings::default(),
         }
     }
 }
@@ -110,7 +120,9 @@ impl fmt::Display for Settings {
         writeln!(f, "listen: {}", self.listen)?;
         writeln!(f, "stateFolder: {}", self.state_folder)?;
         writeln!(f, "identityFolder: {}", self.identity_folder)?;
-        writeln!(f, "logLevel: {}", self.log_level)
+        writeln!(f, "logLevel: {}", self.log_level)?;
+        // In quotes, as YAML and Rust both write them.
+        writeln!(f, "enrol: {{coordinators: {:?}}}", self.enrol.coordinators)
     }
 }
 
@@ -148,6 +160,15 @@ mod tests {
         let settings = Settings::parse("listen: '[::]:7000'\n", PATH).unwrap();
         let listen = "[::]:7000".parse().unwrap();
         assert_eq!(settings, Settings { listen, ..Settings::default() });
+    }
+
+    #[test]
+    fn coordinators_read_back_as_they_are_shown() {
+        let text = "enrol:\n  coordinators: [10.0.0.5:7444, '[fd00::5]:7444']\n";
+        let settings = Settings::parse(text, PATH).unwrap();
+        assert_eq!(settings.enrol.coordinators, ["10.0.0.5:7444", "[fd00::5]:7444"]);
+        assert_eq!(Settings::parse(&settings.to_string(), PATH).unwrap(), settings);
+        assert!(Settings::parse("enrol: {coordinator: a}\n", PATH).is_err());
     }
 
     #[test]

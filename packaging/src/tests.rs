@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, Parser as _};
 use quorate::spec;
 use quorate_agent::cli::Cli;
+use quorate_agent::enrol::settle;
 use quorate_agent::executor::{SOCKET, USER};
 use quorate_agent::settings::{self, Settings};
 use serde::Deserialize;
@@ -147,6 +148,23 @@ fn the_units_know_the_socket_and_the_user_of_the_agent() {
         let line = text(&format!("packaging/quorate-agent.{file}"));
         assert!(line.contains(USER), "{line}");
     }
+}
+
+#[test]
+fn the_unit_of_first_boots_waits_for_the_token_and_spares_an_enrolled_node() {
+    let agent = description("quorate-agent");
+    let unit = "packaging/quorate-agent-enrol.service";
+    assert!(agent.contents.iter().any(|entry| entry.src == unit));
+    let unit = text(unit);
+    let token = settle::TOKEN_FILE;
+    assert!(unit.contains(&format!("\nConditionPathExists={token}\n")), "{unit}");
+    assert!(unit.contains(&format!("\nLoadCredential=enrol.token:{token}\n")), "{unit}");
+    let identity = Settings::default().identity_folder;
+    assert!(unit.contains(&format!("\nConditionPathExists=!{identity}/chain.pem\n")), "{unit}");
+    // The command line is one that the program takes.
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let words = start.split(' ');
+    quorate_agent::cli::Cli::try_parse_from(words).unwrap();
 }
 
 #[test]

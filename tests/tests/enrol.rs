@@ -6,8 +6,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quorate::site::{Clock, Site, serve_enrolment};
-use quorate_agent::enrol::{EnrolError, claim};
+use quorate::site::{Clock, Site, TokenTerms, serve_enrolment};
+use quorate::spec::Role;
+use quorate::store::Approval;
+use quorate_agent::enrol::{Answer, EnrolError, claim};
 use quorate_proto::trust::{NodeKey, client_config, server_config};
 use quorate_proto::{Machine, NodeName};
 use tokio::net::TcpListener;
@@ -18,7 +20,9 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     let now = SystemTime::now();
     let site = Arc::new(Site::create(&folder.path().join("state"), now).unwrap());
     let node = NodeName::try_from("cp-1").unwrap();
-    let token = site.issue_token(&node, Duration::from_hours(1), now).unwrap();
+    let (role, approval) = (Role::ControlPlane, Approval::Auto);
+    let terms = TokenTerms { role, approval, ttl: Duration::from_hours(1) };
+    let token = site.issue_token(&node, &terms, now).unwrap();
     let token = token.text.expose().parse().unwrap();
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -35,7 +39,8 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     ));
 
     let key = NodeKey::generate().unwrap();
-    let identity = claim(&address, &token, &key, &Machine::default()).await.unwrap();
+    let answer = claim(&address, &token, &key, &Machine::default()).await.unwrap();
+    let Answer::Granted(identity) = answer else { panic!("{answer:?}") };
     assert_eq!((identity.node, identity.site), (node.clone(), site.id()));
     server_config(&identity.credentials).unwrap();
     client_config(&site.run_credentials(now).unwrap().credentials, site.id(), &node).unwrap();

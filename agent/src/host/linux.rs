@@ -10,6 +10,7 @@ mod machine;
 mod memory;
 mod output;
 mod place;
+mod secret;
 mod servers;
 pub mod socket;
 mod tls;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use quorate_proto::{EtcdFacts, Machine, Sha256};
+use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time;
@@ -84,6 +85,20 @@ impl Host for LinuxHost {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         let at = self.at(path);
         files::blocking(format!("reading {path}"), move || files::read(&at)).await
+    }
+
+    async fn read_secret(&self, path: &str) -> Result<Option<Secret>, HostError> {
+        let (at, named) = (self.at(path), path.to_owned());
+        let read = files::blocking(format!("reading {path}"), move || secret::read(&at, &named));
+        read.await?.map_err(HostError::Refused)
+    }
+
+    async fn blot_out(&self, path: &str, secret: &Secret) -> Result<usize, HostError> {
+        let (at, secret) = (self.at(path), secret.clone());
+        files::blocking(format!("blotting a secret out of {path}"), move || {
+            secret::blot_out(&at, &secret)
+        })
+        .await
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<String>, HostError> {

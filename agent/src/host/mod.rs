@@ -17,13 +17,19 @@ use crate::progress::Progress;
 pub trait Host: Send + Sync {
     /// A file's content; `None` where there is no such file.
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError>;
+    /// A small secret of root's own; `None` where there is no such file. Follows no link and waits for
+    /// no writer, and refuses what others can read.
+    async fn read_secret(&self, path: &str) -> Result<Option<Secret>, HostError>;
+    /// Writes over each copy of a secret in a file, in place, durably, and with as many bytes: the file
+    /// stays whose it was, and sound if it says lengths. Gives how many copies there were.
+    async fn blot_out(&self, path: &str, secret: &Secret) -> Result<usize, HostError>;
     /// Names in a folder, sorted; empty where there is no such folder.
     async fn list(&self, folder: &str) -> Result<Vec<String>, HostError>;
     /// Replaces a whole file, durably: readers see the old content or the new. Makes the folder.
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError>;
     /// Sets a file of the kernel's, such as `/proc/sys/net/ipv4/ip_forward`, in place.
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError>;
-    /// Removes a file; no error where there is none.
+    /// Removes a file, durably; no error where there is none.
     async fn remove(&self, path: &str) -> Result<(), HostError>;
     /// The digest of a file that may be too large to hold; `None` where there is no such file.
     async fn sha256(&self, path: &str) -> Result<Option<Sha256>, HostError>;
@@ -75,6 +81,18 @@ pub trait Host: Send + Sync {
     async fn output_of(&self, command: &Command) -> Result<String, HostError> {
         self.run(command).await?.success(command)
     }
+}
+
+/// What stands in the place of a secret that was blotted out.
+pub(crate) fn blot(length: usize) -> Vec<u8> {
+    let mark = b"qrt1_REDACTED".iter().copied().chain(std::iter::repeat(b'_'));
+    mark.take(length).collect()
+}
+
+/// Where these bytes begin in a text, whatever their case.
+pub(crate) fn places(text: &[u8], bytes: &[u8]) -> Vec<usize> {
+    let windows = text.windows(bytes.len().max(1)).enumerate();
+    windows.filter(|(_, found)| found.eq_ignore_ascii_case(bytes)).map(|(at, _)| at).collect()
 }
 
 /// A program and its arguments; never a shell line.

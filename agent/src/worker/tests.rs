@@ -60,6 +60,12 @@ impl Host for TestHost {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         Ok(self.files.lock().unwrap().get(path).cloned())
     }
+    async fn read_secret(&self, _path: &str) -> Result<Option<Secret>, HostError> {
+        Ok(None)
+    }
+    async fn blot_out(&self, _path: &str, _secret: &Secret) -> Result<usize, HostError> {
+        Ok(0)
+    }
     async fn list(&self, _folder: &str) -> Result<Vec<String>, HostError> {
         Ok(Vec::new())
     }

@@ -1,10 +1,12 @@
 //! The command line: one file a command. Commands ask, decide and hand over; `ui` prints.
 
 mod apply;
+mod claim;
 mod error;
 pub mod init;
 mod kubeconfig;
 pub mod node;
+mod nodes;
 mod operator;
 mod plan;
 mod remove;

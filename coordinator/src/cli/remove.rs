@@ -99,7 +99,8 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, SPEC};
     use crate::site::Site;
-    use crate::store::{StoredCertificate, TokenRecord, TokenState};
+    use crate::spec::Role;
+    use crate::store::{Approval, Claimant, StoredCertificate, TokenRecord, TokenState};
 
     fn site(folder: &Path) -> Vec<String> {
         let (file, state) = (folder.join("cluster.yaml"), folder.join("state"));
@@ -125,16 +126,20 @@ mod tests {
             id: TokenId([7; 10]),
             node: node.try_into().unwrap(),
             verify_key: VerifyKey([9; 32]),
+            role: Role::ControlPlane,
+            approval: Approval::Auto,
             issued_at: 0,
             not_after: i64::MAX,
             state: TokenState::Issued,
+            claimant: None,
         };
         let key = KeyDigest([1; 32]);
         let certificate = StoredCertificate { der: Vec::new(), issued_at: 0, not_after: i64::MAX };
         let addresses = vec![address.parse().unwrap()];
         let facts = serde_json::to_string(&Machine { addresses, ..Machine::default() }).unwrap();
         store.add_token(&token).unwrap();
-        store.claim(&token.id, &key, SystemTime::now()).unwrap();
+        let claimant = Claimant { at: 1, from: address.to_owned(), facts_json: facts.clone() };
+        store.claim(&token.id, &key, &claimant).unwrap();
         assert!(store.sign(&token, &key, &certificate, &facts).unwrap());
     }
 

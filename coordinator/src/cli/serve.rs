@@ -8,7 +8,7 @@ use quorate_proto::{ENROL_PORT, NodeName};
 use tokio::net::TcpListener;
 
 use super::node::node_name;
-use crate::site::{Clock, Site, SiteError, serve_enrolment};
+use crate::site::{Clock, Site, SiteError, Tiding, serve_enrolment};
 
 const ANYWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), ENROL_PORT);
@@ -41,8 +41,16 @@ impl ServeArgs {
         let address = listener.local_addr().map_err(failed)?;
         tell(&format!("nodes of site {} can enrol at {address}", site.id()));
         let awaited = self.until_enrolled.iter().cloned().collect();
-        let enrolled = |node: &NodeName| tell(&format!("{node} is enrolled"));
-        serve_enrolment(site, listener, clock, awaited, stop, enrolled).await
+        let happened = |tiding: &Tiding| {
+            tell(&match tiding {
+                Tiding::Enrolled(node) => format!("{node} is enrolled"),
+                Tiding::Waits { node, source } => format!(
+                    "{node} waits for your approval, from {source}: read the six words on its console, \
+                     then run `quorate node approve {node} --code \"SIX WORDS\"` here"
+                ),
+            });
+        };
+        serve_enrolment(site, listener, clock, awaited, stop, happened).await
     }
 }
 

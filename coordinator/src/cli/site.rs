@@ -19,9 +19,12 @@ pub(super) fn init(args: &InitArgs) -> Result<Exit, CliError> {
 pub(super) async fn node(args: &NodeArgs) -> Result<Exit, CliError> {
     let token = match &args.command {
         NodeCommand::Token(token) => token,
+        NodeCommand::List(list) => return list.run(SystemTime::now()),
+        NodeCommand::Approve(approve) => return approve.run(SystemTime::now()),
+        NodeCommand::Claim(claim) => return claim.run(SystemTime::now()).await,
         NodeCommand::Remove(remove) => return remove.run().await,
     };
-    let outcome = token.run(SystemTime::now()).map_err(|failed| error(&failed))?;
+    let outcome = token.run(SystemTime::now())?;
     // Alone on standard output, so that it can be piped to the node.
     ui::print(&format!("{}\n", outcome.token.expose()));
     ui::complain(&outcome.hint);

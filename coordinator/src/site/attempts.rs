@@ -24,6 +24,14 @@ impl Attempts {
         }
         admitted
     }
+
+    /// Takes back the newest attempt from there: it was an honest one, and whoever waits has to ask
+    /// again and again.
+    pub(super) fn forgive(&mut self, source: IpAddr) {
+        if let Some(newest) = self.0.iter().rposition(|(_, from)| *from == source) {
+            self.0.remove(newest);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +48,19 @@ mod tests {
         assert!(attempts.admit(two, at(100)));
         assert!(!attempts.admit(one, at(159)));
         assert!(attempts.admit(one, at(160)));
+    }
+
+    #[test]
+    fn asking_again_while_one_waits_uses_up_nothing() {
+        let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let (mut attempts, now) = (Attempts::default(), SystemTime::UNIX_EPOCH + WINDOW);
+        assert!(attempts.admit(two, now));
+        for _ in 0..1_000 {
+            assert!(attempts.admit(one, now));
+            attempts.forgive(one);
+        }
+        let admitted = (0..1_000).filter(|_| attempts.admit(two, now)).count();
+        assert_eq!(admitted, PER_SOURCE - 1);
     }
 
     #[test]

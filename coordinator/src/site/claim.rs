@@ -1,5 +1,6 @@
 //! Whether a claim is granted. Reasons are for the coordinator's log; the claimant learns none.
 
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use quorate_proto::trust::enrol::ClaimRequest;
@@ -9,7 +10,7 @@ use quorate_proto::trust::{
 };
 use quorate_proto::{Machine, NodeName};
 
-use crate::store::{Claimed, Store, StoreError, StoredCertificate, TokenRecord, seconds};
+use crate::store::{Claimant, Claimed, Store, StoreError, StoredCertificate, TokenRecord, seconds};
 
 /// Stands in for tokens that do not exist, so that these take no less time than others: the base
 /// point of Ed25519, a key that decodes. What it verifies is refused all the same.
@@ -34,7 +35,7 @@ pub(super) enum Refusal {
     Facts(#[source] serde_json::Error),
     #[error("the token has expired")]
     Late,
-    #[error("the token was used or replaced before")]
+    #[error("the token was used, rejected or replaced before")]
     Spent,
     #[error(
         "ALARM: a second key claimed the token, which is burned now; unless the node was set up \
@@ -49,18 +50,29 @@ pub(super) enum Refusal {
     Store(#[source] StoreError),
 }
 
-/// Grants the claim, or says why not. What is answered is on disk before.
-pub(super) fn grant(
+/// What a claim that is in order is answered.
+pub(super) enum Answer {
+    Granted(NodeName, GrantedIdentity),
+    /// A person has to approve of it first.
+    Waits(NodeName),
+}
+
+/// Grants the claim, lets it wait, or says why not. What is answered is on disk before.
+pub(super) fn answer(
     store: &mut Store,
     roots: &Roots,
     claim: &ClaimRequest,
+    source: IpAddr,
     binding: &ChannelBinding,
     now: SystemTime,
-) -> Result<(NodeName, GrantedIdentity), Refusal> {
+) -> Result<Answer, Refusal> {
     let (token, request) = examine(store, claim, binding)?;
     serde_json::from_str::<Machine>(&claim.facts_json).map_err(Refusal::Facts)?;
     let key = request.key_digest();
-    let der = match store.claim(&token.id, &key, now).map_err(Refusal::Store)? {
+    let facts_json = claim.facts_json.clone();
+    let claimant = Claimant { at: seconds(now), from: source.to_string(), facts_json };
+    let der = match store.claim(&token.id, &key, &claimant).map_err(Refusal::Store)? {
+        Claimed::Waits => return Ok(Answer::Waits(token.node)),
         Claimed::Granted => {
             let issued = roots.certify_node(&token.node, &request, now).map_err(Refusal::Sign)?;
             let certificate = StoredCertificate {
@@ -83,7 +95,7 @@ pub(super) fn grant(
         Claimed::Late => return Err(Refusal::Late),
         Claimed::KnownKey => return Err(Refusal::KnownKey),
     };
-    Ok((token.node, roots.grant(roots.node_chain(der.into()))))
+    Ok(Answer::Granted(token.node, roots.grant(roots.node_chain(der.into()))))
 }
 
 /// The token and the key of a claim that is in order. Changes nothing.

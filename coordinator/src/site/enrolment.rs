@@ -1,6 +1,7 @@
 //! The enrolment listener, until it is no longer needed.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +24,26 @@ const MAX_CONNECTION: Duration = Duration::from_secs(60);
 /// How long answers under way may take once the listener ends.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What happens while enrolment is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tiding {
+    /// A claim came that a person has to approve. Told once for each node.
+    Waits {
+        node: NodeName,
+        source: IpAddr,
+    },
+    Enrolled(NodeName),
+}
+
 /// Serves enrolment until `stop`, or until each of `awaited` is enrolled if any are named. Tells
-/// of each node that enrols.
+/// of each node that waits for a person, and of each that enrols.
 pub async fn serve_enrolment(
     site: Arc<Site>,
     listener: TcpListener,
     clock: Clock,
     mut awaited: BTreeSet<NodeName>,
     stop: impl Future<Output = ()>,
-    tell: impl Fn(&NodeName),
+    tell: impl Fn(&Tiding),
 ) -> Result<(), SiteError> {
     let until_enrolled = !awaited.is_empty();
     let config = || {
@@ -39,7 +51,7 @@ pub async fn serve_enrolment(
         enrol_server_config(&credentials).map_err(SiteError::Trust)
     };
     let current = Arc::new(ArcSwap::from_pointee(config()?));
-    let (sender, mut enrolled) = mpsc::unbounded_channel();
+    let (sender, mut tidings) = mpsc::unbounded_channel();
     let service = EnrolService::new(Arc::clone(&site), Arc::clone(&clock), sender)?;
     let service = EnrolServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     let (end, ended) = oneshot::channel::<()>();
@@ -61,6 +73,7 @@ pub async fn serve_enrolment(
             awaited.remove(&node);
         }
     }
+    let mut told = BTreeSet::new();
     let mut renew = tokio::time::interval(RENEW);
     renew.tick().await;
     tokio::pin!(stop);
@@ -68,10 +81,18 @@ pub async fn serve_enrolment(
         tokio::select! {
             () = &mut stop => break,
             _ = renew.tick() => current.store(Arc::new(config()?)),
-            Some(node) = enrolled.recv() => {
-                tell(&node);
-                awaited.remove(&node);
-            }
+            Some(tiding) = tidings.recv() => match &tiding {
+                Tiding::Waits { node, .. } => {
+                    if told.insert(node.clone()) {
+                        tell(&tiding);
+                    }
+                }
+                Tiding::Enrolled(node) => {
+                    tell(&tiding);
+                    told.remove(node);
+                    awaited.remove(node);
+                }
+            },
             // It ends by itself only if it cannot go on.
             result = &mut server => return served(result),
         }

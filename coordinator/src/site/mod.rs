@@ -8,6 +8,7 @@ mod folder;
 mod keys;
 mod operator;
 mod service;
+mod unclaimed;
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-pub use enrolment::serve_enrolment;
+pub use enrolment::{Tiding, serve_enrolment};
 pub(crate) use folder::replace_private;
 pub use keys::ROOT_KEYS;
 pub use operator::OperatorCredentials;
@@ -27,8 +28,10 @@ use quorate_proto::trust::{
     Credentials, IdentityError, JoinToken, OperatorName, Role, RootKeys, Roots, SiteId, TrustError,
 };
 pub use service::{Clock, EnrolService};
+pub use unclaimed::{ClaimNodeError, ClaimedNode, Target, claim_node};
 
-use crate::store::{Store, StoreError, TokenRecord, TokenState};
+use crate::spec::Role as NodeRole;
+use crate::store::{Approval, Store, StoreError, TokenRecord, TokenState};
 use folder::{make_private, read, write_private};
 use keys::{keep, keep_root_keys, load_root_keys, refuse_older};
 
@@ -112,6 +115,14 @@ pub struct Site {
     roots: Roots,
 }
 
+/// What a token is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenTerms {
+    pub role: NodeRole,
+    pub approval: Approval,
+    pub ttl: Duration,
+}
+
 /// A token, just made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {
@@ -179,9 +190,10 @@ impl Site {
     pub fn issue_token(
         &self,
         node: &NodeName,
-        ttl: Duration,
+        terms: &TokenTerms,
         now: SystemTime,
     ) -> Result<NewToken, SiteError> {
+        let TokenTerms { role, approval, ttl } = *terms;
         if !TTL.contains(&ttl) {
             return Err(SiteError::Ttl(ttl));
         }
@@ -196,9 +208,12 @@ impl Site {
             id: token.id(),
             node: node.clone(),
             verify_key,
+            role,
+            approval,
             issued_at: crate::store::seconds(now),
             not_after: crate::store::seconds(now + ttl),
             state: TokenState::Issued,
+            claimant: None,
         };
         store.add_token(&record).map_err(SiteError::Store)?;
         Ok(NewToken { text: token.to_text(), not_after: now + ttl, replaces })

@@ -3,23 +3,30 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use quorate_proto::trust::enrol::enrol_server::Enrol;
 use quorate_proto::trust::enrol::{ClaimReply, ClaimRequest};
 use quorate_proto::trust::{ChannelBinding, Peer};
-use quorate_proto::{NodeName, hex, in_one_line};
+use quorate_proto::{hex, in_one_line};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Request, Response, Status};
 
 use super::attempts::Attempts;
-use super::claim::{Refusal, grant};
+use super::claim::{Answer, Refusal, answer};
+use super::enrolment::Tiding;
 use super::{Site, SiteError};
 use crate::store::Store;
 
 /// All that a claimant is told.
 const REFUSED: &str = "the claim is refused; the coordinator's log says why. Make a new token \
                        there with `quorate node token`";
+
+/// Not a matter of the token, and so no secret: whoever asks too often learns that.
+const TOO_MANY: &str = "too many claims within a minute; ask again after one";
+
+/// A person needs minutes; an answer this much later is soon enough.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -33,7 +40,7 @@ struct Inner {
     /// One claim at a time: they take milliseconds, most of it the disk's.
     state: Mutex<State>,
     clock: Clock,
-    enrolled: UnboundedSender<NodeName>,
+    tidings: UnboundedSender<Tiding>,
 }
 
 struct State {
@@ -42,14 +49,14 @@ struct State {
 }
 
 impl EnrolService {
-    /// Tells `enrolled` of each node that was granted its identity.
+    /// Tells of each node that waits for approval, each time it asks, or was granted its identity.
     pub fn new(
         site: Arc<Site>,
         clock: Clock,
-        enrolled: UnboundedSender<NodeName>,
+        tidings: UnboundedSender<Tiding>,
     ) -> Result<Self, SiteError> {
         let state = State { store: site.store()?, attempts: Attempts::default() };
-        Ok(Self(Arc::new(Inner { site, state: Mutex::new(state), clock, enrolled })))
+        Ok(Self(Arc::new(Inner { site, state: Mutex::new(state), clock, tidings })))
     }
 
     fn claim(
@@ -64,11 +71,20 @@ impl EnrolService {
         if !attempts.admit(source, now) {
             return Err(Refusal::TooMany);
         }
-        let (node, granted) = grant(store, &self.0.site.roots, claim, binding, now)?;
-        tracing::info!(%node, %source, "enrolled");
+        let (tiding, reply) = match answer(store, &self.0.site.roots, claim, source, binding, now)?
+        {
+            Answer::Granted(node, granted) => {
+                tracing::info!(%node, %source, "enrolled");
+                (Tiding::Enrolled(node), granted.into())
+            }
+            Answer::Waits(node) => {
+                attempts.forgive(source);
+                (Tiding::Waits { node, source }, ClaimReply::waiting(ASK_AGAIN))
+            }
+        };
         // Nobody listens once the service is being shut down.
-        self.0.enrolled.send(node).ok();
-        Ok(granted.into())
+        self.0.tidings.send(tiding).ok();
+        Ok(reply)
     }
 }
 
@@ -90,7 +106,10 @@ impl Enrol for EnrolService {
                 // The claimant chose the token's name: a long one is cut.
                 let token: String = token.chars().take(20).collect();
                 tracing::warn!(%source, token, reason, "claim refused");
-                Err(Status::permission_denied(REFUSED))
+                Err(match refusal {
+                    Refusal::TooMany => Status::resource_exhausted(TOO_MANY),
+                    _ => Status::permission_denied(REFUSED),
+                })
             }
         }
     }

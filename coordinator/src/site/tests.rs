@@ -16,8 +16,11 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 use super::*;
+use crate::store::{Claimant, seconds};
 
 const HOUR: Duration = Duration::from_hours(1);
+const AUTO: TokenTerms =
+    TokenTerms { role: NodeRole::ControlPlane, approval: Approval::Auto, ttl: HOUR };
 
 /// A site that serves enrolment, and its clock.
 struct Serving {
@@ -42,7 +45,7 @@ impl Serving {
 
     fn token(&self, node: &str) -> JoinToken {
         let now = *self.now.lock().unwrap();
-        let token = self.site.issue_token(&name(node), HOUR, now).unwrap();
+        let token = self.site.issue_token(&name(node), &AUTO, now).unwrap();
         token.text.expose().parse().unwrap()
     }
 
@@ -117,7 +120,9 @@ async fn a_claim_that_was_cut_short_is_finished_by_a_coordinator_started_anew() 
     let (token, key) = (serving.token("cp-1"), NodeKey::generate().unwrap());
     let now = *serving.now.lock().unwrap();
     // The coordinator died after it wrote down the claim.
-    serving.site.store().unwrap().claim(&token.id(), &key.key_digest(), now).unwrap();
+    let claimant = Claimant { at: seconds(now), from: "127.0.0.1".to_owned(), facts_json: facts() };
+    let mut store = serving.site.store().unwrap();
+    store.claim(&token.id(), &key.key_digest(), &claimant).unwrap();
 
     let again = Arc::new(Site::open(&serving.folder.path().join("state")).unwrap());
     let (address, _) = serve(&again, now).await;
@@ -214,7 +219,8 @@ async fn claims_are_limited_within_a_minute() {
     for _ in 0..10 {
         refused(serving.claim(&stranger, &key).await);
     }
-    refused(serving.claim(&token, &key).await);
+    let status = serving.claim(&token, &key).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     serving.pass(Duration::from_mins(1));
     assert!(serving.claim(&token, &key).await.is_ok());
 }
@@ -229,11 +235,11 @@ async fn serving_ends_once_those_awaited_are_enrolled_anew() {
     let start = |listener, awaited: &[&str]| {
         let awaited = awaited.iter().copied().map(name).collect();
         let (site, clock, told) = (Arc::clone(&site), Arc::clone(&clock), told.clone());
-        let tell = move |node: &NodeName| told.send(node.clone()).unwrap();
+        let tell = move |tiding: &Tiding| told.send(tiding.clone()).unwrap();
         tokio::spawn(serve_enrolment(site, listener, clock, awaited, std::future::pending(), tell))
     };
     let token = |node: &str| -> JoinToken {
-        let token = site.issue_token(&name(node), HOUR, now).unwrap();
+        let token = site.issue_token(&name(node), &AUTO, now).unwrap();
         token.text.expose().parse().unwrap()
     };
     for round in 0..2 {
@@ -244,7 +250,7 @@ async fn serving_ends_once_those_awaited_are_enrolled_anew() {
         for (token, node) in tokens.iter().zip(["cp-1", "cp-2"]) {
             assert!(!serving.is_finished(), "round {round}");
             claim_at(address, token, &NodeKey::generate().unwrap()).await.unwrap();
-            assert_eq!(tidings.recv().await, Some(name(node)));
+            assert_eq!(tidings.recv().await, Some(Tiding::Enrolled(name(node))));
         }
         serving.await.unwrap().unwrap();
     }
@@ -289,7 +295,7 @@ fn no_secret_is_in_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let site = Site::create(&state, SystemTime::now()).unwrap();
-    let token = site.issue_token(&name("cp-1"), HOUR, SystemTime::now()).unwrap();
+    let token = site.issue_token(&name("cp-1"), &AUTO, SystemTime::now()).unwrap();
     let run = site.run_credentials(SystemTime::now()).unwrap();
     let key = run.credentials.key_pem.expose().lines().nth(1).unwrap().to_owned();
     let files = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().path();
@@ -309,7 +315,7 @@ fn the_roots_keys_may_be_away_until_one_of_them_is_to_sign() {
     Site::create_apart(&state, Some(&safe), now).unwrap();
     let mut site = Site::open(&state).unwrap();
     site.run_credentials(now).unwrap();
-    site.issue_token(&name("cp-1"), HOUR, now).unwrap();
+    site.issue_token(&name("cp-1"), &AUTO, now).unwrap();
     let error = site.reissue(None, now).unwrap_err();
     assert!(matches!(error, SiteError::NoRootKeys { .. }), "{error}");
     assert!(error.to_string().contains("--root-keys DIR"), "{error}");

@@ -18,7 +18,8 @@ pub use nodes::StoredCertificate;
 pub use operators::StoredOperator;
 pub use runs::{Durability, StoredEvent, StoredRun};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-pub use tokens::{Claimed, TokenRecord, TokenState};
+pub(crate) use tokens::role_text;
+pub use tokens::{Approval, Approved, Claimant, Claimed, TokenRecord, TokenState};
 
 /// The file's name in the state folder.
 const FILE: &str = "store.sqlite";
@@ -120,7 +121,7 @@ impl Store {
     }
 }
 
-/// Makes the tables of a new file and gives the version that the file has.
+/// Makes the tables of a new file, and gives the version that the file has.
 fn make_tables(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -6,6 +6,7 @@
 pub mod drift_text;
 pub mod json;
 mod live;
+pub mod nodes_text;
 pub(crate) mod plain;
 pub mod plan_text;
 pub mod runs_text;

@@ -68,13 +68,18 @@ pub async fn enrol_channel(
         tls.peer_certificates().and_then(<[_]>::first).ok_or(TrustError::OtherCoordinator)?;
     let site = Leaf::read(leaf)?.identity.site;
 
+    Ok((over(stream), binding, site))
+}
+
+/// A channel over one connection that is up, and over no other: what is said on it is bound to it.
+pub(super) fn over(stream: BufReader<TlsStream<TcpStream>>) -> Channel {
     let once = Arc::new(Mutex::new(Some(stream)));
     let connector = tower::service_fn(move |_| {
         let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         let lost = || io::Error::new(io::ErrorKind::NotConnected, "the connection was lost");
         std::future::ready(stream.map(TokioIo::new).ok_or_else(lost))
     });
-    Ok((endpoint().connect_with_connector_lazy(connector), binding, site))
+    endpoint().connect_with_connector_lazy(connector)
 }
 
 /// The address of an endpoint is never looked at: connectors know whom they dial.
@@ -87,7 +92,7 @@ fn endpoint() -> Endpoint {
 
 /// TCP, TLS, and the peer's first bytes: only these show that it took our certificate, because TLS
 /// 1.3 lets a client finish first. HTTP/2 has the server send its settings unasked.
-async fn dial(
+pub(super) async fn dial(
     to: impl ToSocketAddrs,
     address: &str,
     name: String,

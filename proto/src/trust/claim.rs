@@ -1,5 +1,7 @@
 //! The claim by which a node shows that it holds a join token, without showing the token.
 
+use std::time::Duration;
+
 use aws_lc_rs::rand;
 use sha2::{Digest as _, Sha256};
 
@@ -86,7 +88,22 @@ impl From<GrantedIdentity> for enrol::ClaimReply {
             chain: granted.chain.iter().map(|der| der.to_vec()).collect(),
             operator_root: granted.operator_root.to_vec(),
             node_root: granted.node_root.to_vec(),
+            ask_again_after_s: 0,
         }
+    }
+}
+
+impl enrol::ClaimReply {
+    /// The answer to a claim that a person has yet to approve.
+    pub fn waiting(ask_again: Duration) -> Self {
+        let seconds = u32::try_from(ask_again.as_secs()).unwrap_or(u32::MAX);
+        Self { ask_again_after_s: seconds.max(1), ..Self::default() }
+    }
+
+    /// After which time to ask again, where the claim waits for a person's approval.
+    pub fn waits(&self) -> Option<Duration> {
+        let seconds = Some(self.ask_again_after_s).filter(|&seconds| seconds > 0);
+        seconds.map(|seconds| Duration::from_secs(seconds.into()))
     }
 }
 

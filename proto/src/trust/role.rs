@@ -169,8 +169,8 @@ mod tests {
 
     /// Every method of quorate's services, from the protocol's own description.
     const METHODS: &str = include_str!(concat!(env!("OUT_DIR"), "/methods.txt"));
-    /// Served by the coordinator to those who have no certificate yet; a token is the right there.
-    const OPEN: &str = "quorate.enrol.v1.Enrol/";
+    /// Enrolment, whoever dials: there a token is the right, and operators have none.
+    const OPEN: &str = "quorate.enrol.v1.";
 
     #[test]
     fn every_method_of_the_protocol_has_a_rule() {

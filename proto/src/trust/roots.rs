@@ -194,9 +194,17 @@ impl Roots {
     /// Credentials to serve enrolment with, for a day and for memory alone. The chain ends with
     /// the root itself, because a node that enrols knows nothing but the root's digest.
     pub fn service(&self, now: SystemTime) -> Result<Credentials, TrustError> {
+        self.coordinator(Usage::ServerAuth, now)
+    }
+
+    /// Credentials to claim a node with that waits for it, otherwise as those of [`Self::service`].
+    pub fn claimer(&self, now: SystemTime) -> Result<Credentials, TrustError> {
+        self.coordinator(Usage::ClientAuth, now)
+    }
+
+    fn coordinator(&self, usage: Usage, now: SystemTime) -> Result<Credentials, TrustError> {
         let identity = Identity { site: self.site, who: Who::Coordinator };
-        let (chain_pem, key_pem) =
-            self.operators.leaf(&identity, Usage::ServerAuth, now, now + DAY)?;
+        let (chain_pem, key_pem) = self.operators.leaf(&identity, usage, now, now + DAY)?;
         Ok(Credentials {
             chain_pem: chain_pem + &pem_of(&self.operators.root),
             key_pem,

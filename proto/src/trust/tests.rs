@@ -41,6 +41,7 @@ impl Enrol for Mirror {
             chain: Vec::new(),
             operator_root: who.into_bytes(),
             node_root: peer.binding.0.to_vec(),
+            ask_again_after_s: 0,
         };
         Ok(Response::new(reply))
     }

@@ -56,7 +56,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn server(
+pub(super) fn server(
     credentials: &Credentials,
     verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, TrustError> {
@@ -82,7 +82,7 @@ pub(super) fn client(
     Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-fn without_resumption(mut config: ClientConfig) -> ClientConfig {
+pub(super) fn without_resumption(mut config: ClientConfig) -> ClientConfig {
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config

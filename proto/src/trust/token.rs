@@ -125,9 +125,10 @@ impl JoinToken {
 impl FromStr for JoinToken {
     type Err = TokenError;
 
-    /// Takes both cases, and white space around it.
+    /// Takes both cases, white space around it, and an editor's mark of the byte order before it.
     fn from_str(text: &str) -> Result<Self, TokenError> {
-        let text = Zeroizing::new(text.trim().to_ascii_lowercase());
+        let text = text.trim_start_matches('\u{feff}').trim();
+        let text = Zeroizing::new(text.to_ascii_lowercase());
         let Some(body) = text.strip_prefix(PREFIX) else {
             let other = text.strip_prefix("qrt").is_some_and(|rest| rest.contains('_'));
             return Err(if other { TokenError::Version } else { TokenError::Prefix });
@@ -262,6 +263,18 @@ mod tests {
         assert_eq!("hvs.abc".parse::<JoinToken>().unwrap_err(), TokenError::Prefix);
         let cut = text.expose().get(..100).unwrap();
         assert_eq!(cut.parse::<JoinToken>().unwrap_err(), TokenError::Length(95));
+    }
+
+    #[test]
+    fn a_newer_version_is_told_by_its_byte_as_well() {
+        let text = token([1; 10], [2; 32], [3; 32]).to_text();
+        let mut bytes = decode(text.expose().strip_prefix(PREFIX).unwrap()).unwrap();
+        bytes[0] = VERSION + 1;
+        let sum = checksum(&bytes[..LEN - 4]);
+        bytes[LEN - 4..].copy_from_slice(&sum);
+        let mut newer = PREFIX.to_owned();
+        encode(&bytes, &mut newer);
+        assert_eq!(newer.parse::<JoinToken>().unwrap_err(), TokenError::Version);
     }
 
     #[test]

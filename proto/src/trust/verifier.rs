@@ -238,6 +238,6 @@ fn signed_by(
     verify_server_cert_signed_by_trust_anchor(&leaf, roots, rest, now, algorithms)
 }
 
-fn tls13_only() -> Error {
+pub(super) fn tls13_only() -> Error {
     PeerIncompatible::Tls12NotOfferedOrEnabled.into()
 }

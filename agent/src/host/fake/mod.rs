@@ -17,10 +17,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::{EtcdFacts, Machine, Sha256};
+use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
 
 use self::cluster::Cluster;
-use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit};
+use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit, blot, places};
 use crate::progress::Progress;
 
 /// A fake machine.
@@ -193,6 +193,30 @@ pub(super) fn complaint(status: i32, stderr: impl Into<String>) -> Output {
 impl Host for FakeHost {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         Ok(self.state().files.get(path).cloned())
+    }
+
+    async fn read_secret(&self, path: &str) -> Result<Option<Secret>, HostError> {
+        let state = self.state();
+        if state.modes.get(path).is_some_and(|mode| mode & 0o077 != 0) {
+            return Err(HostError::Refused(format!("{path} can be read by others")));
+        }
+        Ok(state.files.contains_key(path).then(|| Secret::new(state.text(path))))
+    }
+
+    async fn blot_out(&self, path: &str, secret: &Secret) -> Result<usize, HostError> {
+        let mut state = self.state();
+        let secret = secret.expose().as_bytes();
+        let Some(mut content) = state.files.get(path).cloned() else { return Ok(0) };
+        let places = places(&content, secret);
+        if places.is_empty() {
+            return Ok(0);
+        }
+        state.change(format!("blotting a secret out of {path}"))?;
+        for &at in &places {
+            content.splice(at..at + secret.len(), blot(secret.len()));
+        }
+        state.files.insert(path.to_owned(), content);
+        Ok(places.len())
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<String>, HostError> {

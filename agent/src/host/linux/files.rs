@@ -86,7 +86,7 @@ pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
     found(fs::remove_dir_all(folder)).map(|_| ())
 }
 
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

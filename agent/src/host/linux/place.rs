@@ -90,9 +90,10 @@ impl Place {
         File::from(file).write_all(value.as_bytes())
     }
 
-    /// Removes the name; no error where there is none.
+    /// Removes the name, durably; no error where there is none.
     pub(super) fn remove(&self) -> io::Result<()> {
-        self.unlink(&self.name)
+        self.unlink(&self.name)?;
+        self.sync_folder()
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {

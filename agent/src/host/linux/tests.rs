@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use quorate_proto::{Event, Secret};
+use quorate_proto::Event;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
