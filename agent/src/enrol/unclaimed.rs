@@ -63,18 +63,16 @@ pub async fn wait(
     let incoming = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     let server = Server::builder().concurrency_limit_per_connection(1).add_service(service);
     let mut serving = pin!(server.serve_with_incoming_shutdown(incoming, ended));
-    let result = loop {
-        tokio::select! {
-            served = &mut serving => {
-                // It ends by itself only if it cannot go on.
-                served.map_err(EnrolError::Serve)?;
-                return Err(EnrolError::Lost(Status::unavailable("the listener ended")));
-            }
-            Some((identity, kept)) = grants.recv() => {
-                let result = keep(host, folder, &pending, &identity).await;
-                kept.send(result.as_ref().map(drop).map_err(|error| in_one_line(error))).ok();
-                break result.map(|()| identity);
-            }
+    let result = tokio::select! {
+        served = &mut serving => {
+            // It ends by itself only if it cannot go on.
+            served.map_err(EnrolError::Serve)?;
+            return Err(EnrolError::Lost(Status::unavailable("the listener ended")));
+        }
+        Some((identity, kept)) = grants.recv() => {
+            let result = keep(host, folder, &pending, &identity).await;
+            kept.send(result.as_ref().map(drop).map_err(|error| in_one_line(error))).ok();
+            result.map(|()| identity)
         }
     };
     end.send(()).ok();
