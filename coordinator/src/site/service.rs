@@ -106,10 +106,10 @@ impl Enrol for EnrolService {
                 // The claimant chose the token's name: a long one is cut.
                 let token: String = token.chars().take(20).collect();
                 tracing::warn!(%source, token, reason, "claim refused");
-                Err(match refusal {
-                    Refusal::TooMany => Status::resource_exhausted(TOO_MANY),
-                    _ => Status::permission_denied(REFUSED),
-                })
+                if matches!(refusal, Refusal::TooMany) {
+                    return Err(Status::resource_exhausted(TOO_MANY));
+                }
+                Err(Status::permission_denied(REFUSED))
             }
         }
     }

@@ -86,10 +86,11 @@ pub async fn claim_node(
         |store: &mut _| answer(store, &site.roots, &claim, source, &binding, now).map_err(refused);
     let mut said = examine(&mut store)?;
     if let (Answer::Waits(_), Some(code)) = (&said, code) {
-        match store.approve(node, code, now).map_err(SiteError::Store)? {
-            Approved::Yes => said = examine(&mut store)?,
-            approved => return Err(ClaimNodeError::Code { address, approved }),
+        let approved = store.approve(node, code, now).map_err(SiteError::Store)?;
+        if approved != Approved::Yes {
+            return Err(ClaimNodeError::Code { address, approved });
         }
+        said = examine(&mut store)?;
     }
     let (reply, claimed) = match said {
         Answer::Granted(_, granted) => (granted.into(), ClaimedNode::Enrolled),

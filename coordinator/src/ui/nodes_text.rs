@@ -76,14 +76,15 @@ fn machine(claimant: &Claimant) -> String {
     };
     let Machine { machine_id, os, kernel, architecture, cpus, memory_mib, addresses, .. } = machine;
     let shown = addresses.iter().take(ADDRESSES).map(ToString::to_string);
-    let mut at = shown.collect::<Vec<_>>().join(", ");
-    if addresses.len() > ADDRESSES {
-        at.push_str(&format!(" and {} more", addresses.len() - ADDRESSES));
-    }
+    let at = shown.collect::<Vec<_>>().join(", ");
+    let more = match addresses.len().saturating_sub(ADDRESSES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
     let [machine_id, os, kernel, architecture] =
         [machine_id, os, kernel, architecture].map(|text| tame(&text));
     format!(
-        "from {from}; it says that it is machine {machine_id} at {at}, {os}, Linux {kernel}, \
+        "from {from}; it says that it is machine {machine_id} at {at}{more}, {os}, Linux {kernel}, \
          {architecture}, {cpus} CPUs, {memory_mib} MiB"
     )
 }
@@ -91,10 +92,11 @@ fn machine(claimant: &Claimant) -> String {
 /// A stranger's text as a terminal may show it.
 fn tame(text: &str) -> String {
     // Also what turns the direction of writing, or is not seen.
-    let plain = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    let unseen = |c: char| {
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+            || c == '\u{feff}'
     };
+    let plain = |c: &char| !c.is_control() && !unseen(*c);
     let mut kept: Vec<char> = text.chars().filter(plain).take(LONGEST + 1).collect();
     if kept.len() > LONGEST {
         kept.truncate(LONGEST);

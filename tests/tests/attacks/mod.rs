@@ -1,3 +1,6 @@
 //! What strangers and mistakes send, by the numbers of the list in docs/SECURITY.md.
 
+mod coordinator;
+mod enrolment;
 mod spec;
+mod unclaimed;
