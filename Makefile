@@ -6,7 +6,7 @@ BIN := target/debug
 # The lab's nodes install the agent as people do, by apt.
 LAB_ENV = QUORATE_BIN=$(abspath $(BIN)) QUORATE_AGENT=$(abspath $(BIN)/quorate-agent.deb)
 
-.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim packages packages-check agent-deb
+.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim packages packages-check agent-deb vm-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -17,7 +17,7 @@ build: ## quorate and quorate-agent, quick to build, in target/debug
 packages: ## quorate and quorate-agent as .deb and .rpm, in target/packages (Rust and Go)
 	packaging/build
 
-packages-check: ## what lintian and rpmlint say of them, and that packing again gives the same bytes
+packages-check: ## lintian, rpmlint, the same bytes when packed again, and rpm's install, upgrade and removal
 	packaging/check
 
 agent-deb: build
@@ -45,6 +45,9 @@ lab-test: agent-deb ## kubeadm judges our configuration; six real nodes become a
 crash-matrix: build ## everything is killed at every moment, on real nodes; PARTS="orders node" for some of it (root, Debian, an hour)
 	cargo build $(CARGO_FLAGS) -p quorate-tests --bin crash-matrix
 	QUORATE_BIN=$(abspath $(BIN)) $(BIN)/crash-matrix $(PARTS)
+
+vm-test: agent-deb ## a virtual machine's first boot: cloud-init, the .deb, enrolment, real kernel modules (root, Debian); WHOLE=1 to a cluster
+	$(LAB_ENV) tests/vm/first-boot $(if $(WHOLE),cluster)
 
 demo: agent-deb ## six bare nodes become a cluster on this machine (root, Debian)
 	$(LAB_ENV) tests/lab/demo

@@ -35,11 +35,12 @@ agent_package() {
     version=$(dpkg-deb --field "$QUORATE_LAB/agent/debs/quorate-agent.deb" Version)
     in_node "$name" sh -eu -s -- "http://$GATEWAY:$HTTP_PORT" "$version" >"$log" 2>&1 <<'SCRIPT' ||
 list=/etc/apt/sources.list.d/quorate.list
+key=/etc/apt/keyrings/quorate.asc
 # For this one installation: the only source of a node is else the one that quorate gives it.
-trap 'rm -f "$list"' EXIT
+trap 'rm -f "$list" "$key"' EXIT
 mkdir -p /etc/apt/keyrings
-curl -fsSo /etc/apt/keyrings/quorate.asc "$1/agent/key.asc"
-echo "deb [signed-by=/etc/apt/keyrings/quorate.asc] $1/agent/ /" >"$list"
+curl -fsSo "$key" "$1/agent/key.asc"
+echo "deb [signed-by=$key] $1/agent/ /" >"$list"
 apt-get update -o Dir::Etc::SourceList="$list" -o Dir::Etc::SourceParts=- -o APT::Get::List-Cleanup=0
 # Whatever is there: an older version may be wanted, or another build of the same one.
 DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends --reinstall --allow-downgrades \
