@@ -6,7 +6,7 @@ BIN := target/debug
 # The lab's nodes install the agent as people do, by apt.
 LAB_ENV = QUORATE_BIN=$(abspath $(BIN)) QUORATE_AGENT=$(abspath $(BIN)/quorate-agent.deb)
 
-.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim packages packages-check agent-deb vm-test
+.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim fuzz packages packages-check agent-deb vm-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,9 @@ unit: ## the tests that need no root and no nodes
 sim: ## the simulation alone; SEEDS=n for more of it
 	QUORATE_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_FLAGS) --release -p quorate-tests --test all sim -- --nocapture
 
+fuzz: ## every reader of strangers' bytes, for SECONDS_EACH=n (60) each (needs cargo-fuzz and g++)
+	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run
+
 lab-test: agent-deb ## kubeadm judges our configuration; six real nodes become a cluster and lose one (root, Debian)
 	tests/lab/validate
 	$(LAB_ENV) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture
@@ -64,6 +67,7 @@ bench-overhead: agent-deb ## the share of a bring-up that quorate itself takes
 bench-apply: build ## an apply that finds nothing to do, on the demo's cluster
 	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-apply
 
-bench-agent: build ## size and memory of the agent as it is released
+bench-agent: build ## size and memory of the agent as it is released, and what its socket costs a call
 	cargo build $(CARGO_FLAGS) --release -p quorate-agent
+	cargo bench $(CARGO_FLAGS) -p quorate-agent --features fake --bench split
 	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-agent target/release/quorate-agent

@@ -18,8 +18,10 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take orders until stopped; systemd runs this
+    /// Take orders from the network until stopped; systemd runs this, as the user quorate-agent
     Serve,
+    /// Carry out what `serve` was ordered; systemd runs this, as root
+    Execute,
     /// Get this node's certificate from the coordinator, with a join token
     ///
     /// The token comes from `quorate node token NAME`. It is never an argument: arguments are seen

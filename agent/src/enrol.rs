@@ -57,8 +57,6 @@ pub struct Enrolment<'a> {
     /// Host name or address, and port.
     pub coordinator: &'a str,
     pub token: &'a JoinToken,
-    /// The file that the token came from: it is removed once the token has served.
-    pub token_file: Option<&'a str>,
     /// Where the identity will be: [`crate::identity::FOLDER`] on an installed node.
     pub folder: &'a str,
 }
@@ -72,7 +70,7 @@ pub async fn read_token(host: &dyn Host, path: &str) -> Result<JoinToken, EnrolE
 
 /// Gets this node its identity and keeps it. Refuses where there is one.
 pub async fn enrol(host: &dyn Host, enrolment: &Enrolment<'_>) -> Result<NodeIdentity, EnrolError> {
-    let Enrolment { coordinator, token, token_file, folder } = *enrolment;
+    let Enrolment { coordinator, token, folder } = *enrolment;
     if let Some(had) = NodeIdentity::load(host, folder).await.map_err(EnrolError::Identity)? {
         return Err(EnrolError::Enrolled { node: had.node, folder: folder.to_owned() });
     }
@@ -82,10 +80,8 @@ pub async fn enrol(host: &dyn Host, enrolment: &Enrolment<'_>) -> Result<NodeIde
     let machine = host.machine().await.map_err(EnrolError::Machine)?;
     let identity = claim(coordinator, token, &key, &machine).await?;
     identity.store(host, folder).await.map_err(EnrolError::Identity)?;
-    for spent in [Some(pending.as_str()), token_file].into_iter().flatten() {
-        let removed = host.remove(spent).await.map_err(NodeIdentityError::Write);
-        removed.map_err(EnrolError::Identity)?;
-    }
+    let removed = host.remove(&pending).await.map_err(NodeIdentityError::Write);
+    removed.map_err(EnrolError::Identity)?;
     Ok(identity)
 }
 

@@ -40,7 +40,7 @@ pub fn of_panic(payload: &(dyn std::any::Any + Send)) -> Failure {
         causes: vec![panicked(payload)],
         advice: Some(
             "this is a bug of quorate, not of your machine: please report it with the lines of \
-             `journalctl -u quorate-agent` on this node"
+             `journalctl -u quorate-executor` on this node"
                 .to_owned(),
         ),
         ..Failure::default()

@@ -11,7 +11,7 @@ use quorate_proto::{NodeName, Secret};
 use crate::host::{Host, HostError};
 
 /// Where an installed agent keeps its identity.
-pub const FOLDER: &str = "/etc/quorate/identity";
+pub const FOLDER: &str = "/var/lib/quorate-agent/identity";
 
 const CHAIN: &str = "chain.pem";
 const KEY: &str = "key.pem";

@@ -1,7 +1,11 @@
 //! The agent: checks and applies goals on the node that it runs on.
 
+pub mod access;
 pub mod cli;
+pub mod daemon;
 pub mod enrol;
+pub mod execute;
+pub mod executor;
 pub mod facts;
 pub mod failure;
 pub mod goal;

@@ -1,4 +1,4 @@
-//! The daemon `quorate-agent`: arguments, settings, runtime, exit code.
+//! The program `quorate-agent`: arguments, settings, runtime, exit code.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -7,8 +7,11 @@ use std::sync::Arc;
 use clap::Parser as _;
 use quorate_agent::cli::{Cli, Command};
 use quorate_agent::enrol::{self, EnrolError, Enrolment};
-use quorate_agent::host::Host;
+use quorate_agent::execute::{self, ExecuteError};
+use quorate_agent::executor;
 use quorate_agent::host::linux::LinuxHost;
+use quorate_agent::host::linux::user::{self, UserError};
+use quorate_agent::host::{Host, HostError};
 use quorate_agent::identity::NodeIdentity;
 use quorate_agent::serve::{self, ServeError};
 use quorate_agent::settings::{LogLevel, Settings, SettingsError};
@@ -30,7 +33,13 @@ enum CommandError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    #[error(transparent)]
     Enrol(#[from] EnrolError),
+    #[error("leaving the identity to the user of the agent")]
+    User(#[from] UserError),
+    #[error("removing the spent join token")]
+    Spent(#[source] HostError),
     #[error("reading the join token from standard input")]
     Stdin(#[source] std::io::Error),
     #[error("starting the runtime")]
@@ -42,8 +51,15 @@ impl CommandError {
         match self {
             Self::Settings(SettingsError::Read { .. }) => 1,
             Self::Settings(_)
-            | Self::Serve(ServeError::NotEnrolled { .. } | ServeError::Identity(_)) => EX_CONFIG,
-            Self::Serve(_) | Self::Enrol(_) | Self::Stdin(_) | Self::Runtime(_) => 1,
+            | Self::Serve(ServeError::NotEnrolled { .. } | ServeError::Identity(_))
+            | Self::Execute(ExecuteError::Socket(_) | ExecuteError::Admission(_)) => EX_CONFIG,
+            Self::Serve(_)
+            | Self::Execute(_)
+            | Self::Enrol(_)
+            | Self::User(_)
+            | Self::Spent(_)
+            | Self::Stdin(_)
+            | Self::Runtime(_) => 1,
         }
     }
 }
@@ -86,13 +102,23 @@ async fn command(cli: &Cli) -> Result<(), CommandError> {
             log(settings.log_level);
             Ok(serve::serve(&settings, host).await?)
         }
+        Command::Execute => {
+            log(settings.log_level);
+            Ok(execute::execute(&settings, host).await?)
+        }
         Command::Enrol { coordinator, token_file } => {
             log(settings.log_level);
             let token = token(&*host, token_file).await?;
             let folder = &settings.identity_folder;
-            let file = Some(token_file.as_str()).filter(|file| *file != STDIN);
-            let enrolment = Enrolment { coordinator, token: &token, token_file: file, folder };
-            let NodeIdentity { node, .. } = enrol::enrol(&*host, &enrolment).await?;
+            let enrolment = Enrolment { coordinator, token: &token, folder };
+            // The identity is the front end's, and so is its folder: root does not write there.
+            user::act_as(executor::USER)?;
+            let enrolled = enrol::enrol(&*host, &enrolment).await;
+            user::act_as_root()?;
+            let NodeIdentity { node, .. } = enrolled?;
+            if token_file != STDIN {
+                host.remove(token_file).await.map_err(CommandError::Spent)?;
+            }
             say(&format!("enrolled as {node}; next: systemctl enable --now quorate-agent\n"));
             Ok(())
         }

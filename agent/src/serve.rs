@@ -8,21 +8,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::Stream;
-use quorate_proto::in_one_line;
 use quorate_proto::trust::{self, Connection, TrustError};
 use quorate_proto::wire::node::node_server::NodeServer;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tonic::transport::Server;
 
-use crate::goal;
+use crate::access::Access;
+use crate::daemon::{tell_systemd, until_stopped};
+use crate::executor::{OverSocket, SOCKET};
 use crate::host::Host;
 use crate::identity::{NodeIdentity, NodeIdentityError};
 use crate::server::{self, NodeService};
 use crate::settings::Settings;
-use crate::worker::{OpenError, Worker};
 
 /// Far above what one coordinator needs: a few views of one operation.
 const STREAMS: u32 = 64;
@@ -44,8 +43,6 @@ pub enum ServeError {
     Identity(#[from] NodeIdentityError),
     #[error("preparing TLS with this node's certificate")]
     Trust(#[from] TrustError),
-    #[error("taking up what an earlier agent left")]
-    Open(#[from] OpenError),
     #[error("listening at {0}: if another program has the port, change `listen` in the settings")]
     Listen(SocketAddr, #[source] io::Error),
     #[error("waiting for signals")]
@@ -54,27 +51,18 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Takes orders until SIGTERM or SIGINT. What systemd runs for an operation goes on afterwards.
+/// Takes orders until SIGTERM or SIGINT. What the executor does for them goes on afterwards.
 pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), ServeError> {
     let folder = &settings.identity_folder;
     let identity = NodeIdentity::load(&*host, folder).await?;
     let identity = identity.ok_or_else(|| ServeError::NotEnrolled { folder: folder.clone() })?;
     let NodeIdentity { site, node, credentials, .. } = identity;
     let config = trust::server_config(&credentials)?;
-    let worker =
-        Worker::open(node.clone(), Arc::clone(&host), goal::of, &settings.state_folder).await?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let stop = until_stopped().map_err(ServeError::Signal)?;
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
     tracing::info!(%node, listen = %settings.listen, "takes orders");
-    let service = server::service(worker, site);
+    let service = server::service(Arc::new(OverSocket::at(SOCKET)), node, Access::of_site(site));
     let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     serve_until(stop, service, incoming, &*host).await
 }
@@ -99,19 +87,12 @@ async fn serve_until(
         () = stop => {}
     }
     tell_systemd(&NotifyState::Stopping);
-    tracing::info!("stops; what systemd runs for an operation goes on");
+    tracing::info!("stops; what the executor does goes on");
     farewell.send(()).ok();
     tokio::select! {
         biased;
         served = &mut serving => Ok(served?),
         () = host.pause(FAREWELL) => Ok(()),
-    }
-}
-
-/// Does nothing where systemd did not start the agent.
-fn tell_systemd(state: &NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
-        tracing::warn!("{}", in_one_line(&error));
     }
 }
 

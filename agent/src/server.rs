@@ -3,50 +3,56 @@
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt as _};
-use quorate_proto::trust::{Peer, SiteId, Who};
+use futures_util::{StreamExt as _, stream};
+use quorate_proto::trust::{Call as Right, Peer};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
-use quorate_proto::wire::{Cancellation, MESSAGE_BYTES, Order, WireError, node};
-use quorate_proto::{Event, Goal, Refusal, Term, in_one_line};
+use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
+use quorate_proto::{NodeName, Refusal, in_one_line};
 use tonic::{Request, Response, Status};
 
-use crate::host::HostError;
-use crate::worker::{NotTaken, Worker};
+use crate::access::Access;
+use crate::executor::{Away, Call, Caller, Execute, FrameError, Replies, Reply, Request as Asked};
 
-/// The service of this worker, for operators of this site.
-pub fn service(worker: Arc<Worker>, site: SiteId) -> NodeServer<NodeService> {
-    NodeServer::new(NodeService { worker, site })
+/// The service of this executor and this node, for those whom the access lets in.
+pub fn service(
+    executor: Arc<dyn Execute>,
+    node: NodeName,
+    access: Access,
+) -> NodeServer<NodeService> {
+    NodeServer::new(NodeService { executor, node, access })
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES)
 }
 
 /// The calls of node.proto.
 pub struct NodeService {
-    worker: Arc<Worker>,
-    site: SiteId,
+    executor: Arc<dyn Execute>,
+    node: NodeName,
+    access: Access,
 }
 
 impl NodeService {
-    /// TLS has let in operators of this site alone; each call asks again.
-    fn authorise<T>(&self, request: Request<T>) -> Result<T, Status> {
-        let peer = request.extensions().get::<Peer>();
-        let identity = peer.and_then(|peer| peer.identity.as_ref());
-        let identity = identity.ok_or_else(|| Status::unauthenticated(NO_CERTIFICATE))?;
-        if identity.site != self.site {
-            return Err(Status::permission_denied(OTHER_SITE));
-        }
-        match identity.who {
-            Who::Operator(_) => Ok(request.into_inner()),
-            Who::Node(_) | Who::Coordinator => Err(Status::permission_denied(NO_OPERATOR)),
+    /// Who calls, where it is one who may. TLS has let in operators of this site alone; each call
+    /// asks again, and for its own right.
+    fn authorise<T>(&self, request: &Request<T>, right: Right) -> Result<Caller, Status> {
+        self.access.allow(request.extensions().get::<Peer>(), right)
+    }
+
+    /// The first reply to a call, and the others.
+    async fn ask(&self, caller: Caller, call: Call) -> Result<(Reply, Replies), Status> {
+        let mut replies = self.executor.call(Asked { caller, call });
+        match replies.next().await {
+            Some(Ok(Reply::Refused(refusal))) => Err(Status::from(&refusal)),
+            Some(Ok(Reply::Failed { why })) => Err(Status::internal(why)),
+            Some(Ok(reply)) => Ok((reply, replies)),
+            Some(Err(away)) => Err(unavailable(&away)),
+            None => Err(unavailable(&Away::Closed)),
         }
     }
 }
 
-const NO_CERTIFICATE: &str = "orders need an operator's certificate";
-const OTHER_SITE: &str = "this node is enrolled with another site; run quorate where its site is";
 const NO_KUBECONFIG: &str =
     "this node has no admin kubeconfig: it is not, or not yet, a control plane";
-const NO_OPERATOR: &str = "only an operator gives orders";
 
 #[tonic::async_trait]
 impl Node for NodeService {
@@ -56,71 +62,93 @@ impl Node for NodeService {
         &self,
         request: Request<node::DescribeRequest>,
     ) -> Result<Response<node::DescribeReply>, Status> {
-        let claim: Option<Term> = self.authorise(request)?.into();
-        if let Some(term) = claim {
-            self.worker.claim(&term).await.map_err(|error| not_taken(&error))?;
+        let caller = self.authorise(&request, Right::Describe)?;
+        if request.get_ref().claim.is_some() {
+            self.authorise(&request, Right::Claim)?;
         }
-        let facts = self.worker.describe().await.map_err(|error| host_status(&error))?;
-        Ok(Response::new((&facts).into()))
+        let claim = request.into_inner().into();
+        let call = Call::Describe { node: self.node.clone(), claim };
+        match self.ask(caller, call).await? {
+            (Reply::Facts(facts), _) => Ok(Response::new((&*facts).into())),
+            (other, _) => Err(beside(&other)),
+        }
     }
 
     async fn check(
         &self,
         request: Request<node::CheckRequest>,
     ) -> Result<Response<node::CheckReply>, Status> {
-        let goals: Vec<Goal> = self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
-        Ok(Response::new(self.worker.check(&goals).await.into()))
+        let caller = self.authorise(&request, Right::Check)?;
+        let call = Call::Check { goals: request.into_inner().try_into().map_err(|e| invalid(&e))? };
+        match self.ask(caller, call).await? {
+            (Reply::Findings(findings), _) => Ok(Response::new(findings.into())),
+            (other, _) => Err(beside(&other)),
+        }
     }
 
     async fn ensure(
         &self,
         request: Request<node::EnsureRequest>,
     ) -> Result<Response<Self::EnsureStream>, Status> {
-        let order: Order = self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
-        let events = self.worker.ensure(order).await.map_err(|e| not_taken(&e))?;
-        Ok(Response::new(to_wire(events).boxed()))
+        // Who may give no order at all does not learn which goals this agent understands.
+        self.authorise(&request, Right::Ensure)?;
+        let peer = request.extensions().get::<Peer>().cloned();
+        let order: Order = request.into_inner().try_into().map_err(|e| invalid(&e))?;
+        let caller = self.access.allow(peer.as_ref(), Right::of_order(&order.goal))?;
+        let call = Call::Ensure(Box::new(order));
+        let (first, others) = self.ask(caller, call).await?;
+        let events = stream::iter([Ok(first)]).chain(others).map(|reply| match reply {
+            Ok(Reply::Event(event)) => Ok(event.into()),
+            Ok(other) => Err(beside(&other)),
+            Err(away) => Err(unavailable(&away)),
+        });
+        Ok(Response::new(events.boxed()))
     }
 
     async fn kubeconfig(
         &self,
         request: Request<node::KubeconfigRequest>,
     ) -> Result<Response<node::KubeconfigReply>, Status> {
-        self.authorise(request)?;
-        let kubeconfig = self.worker.kubeconfig().await.map_err(|error| host_status(&error))?;
-        let kubeconfig = kubeconfig.ok_or_else(|| Status::not_found(NO_KUBECONFIG))?;
-        Ok(Response::new((&kubeconfig).into()))
+        let caller = self.authorise(&request, Right::Kubeconfig)?;
+        match self.ask(caller, Call::Kubeconfig).await? {
+            (Reply::Kubeconfig(Some(kubeconfig)), _) => Ok(Response::new((&kubeconfig).into())),
+            (Reply::Kubeconfig(None), _) => Err(Status::not_found(NO_KUBECONFIG)),
+            (other, _) => Err(beside(&other)),
+        }
     }
 
     async fn cancel(
         &self,
         request: Request<node::CancelRequest>,
     ) -> Result<Response<node::CancelReply>, Status> {
-        let Cancellation { operation, term } =
-            self.authorise(request)?.try_into().map_err(|e| invalid(&e))?;
-        self.worker.cancel(&operation, &term).await.map_err(|e| not_taken(&e))?;
-        Ok(Response::new(node::CancelReply {}))
+        let caller = self.authorise(&request, Right::Cancel)?;
+        let call = Call::Cancel(request.into_inner().try_into().map_err(|e| invalid(&e))?);
+        match self.ask(caller, call).await? {
+            (Reply::Cancelled, _) => Ok(Response::new(node::CancelReply {})),
+            (other, _) => Err(beside(&other)),
+        }
     }
-}
-
-fn to_wire(
-    events: impl Stream<Item = Event> + Send + 'static,
-) -> impl Stream<Item = Result<node::Event, Status>> + Send + 'static {
-    events.map(|event| Ok(event.into()))
 }
 
 fn invalid(error: &WireError) -> Status {
     Status::from(&Refusal::Invalid(in_one_line(error)))
 }
 
-fn not_taken(error: &NotTaken) -> Status {
-    match error {
-        NotTaken::Refused(refusal) => refusal.into(),
-        NotTaken::Ledger(error) => Status::internal(in_one_line(error)),
+fn unavailable(away: &Away) -> Status {
+    match away {
+        Away::Broken(error @ FrameError::Oversize(_)) => {
+            Status::from(&Refusal::Invalid(in_one_line(error)))
+        }
+        away => Status::unavailable(in_one_line(away)),
     }
 }
 
-fn host_status(error: &HostError) -> Status {
-    Status::internal(in_one_line(error))
+/// Not shown: it may hold a secret.
+fn beside(_reply: &Reply) -> Status {
+    Status::internal(
+        "the agent's executor answered something else than it was asked; see that both are of one \
+         version: systemctl restart quorate-executor quorate-agent",
+    )
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], quorate_proto::AGENT_PORT)),
-            state_folder: "/var/lib/quorate-agent".to_owned(),
+            state_folder: "/var/lib/quorate-executor".to_owned(),
             identity_folder: identity::FOLDER.to_owned(),
             log_level: LogLevel::Info,
         }

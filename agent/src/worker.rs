@@ -62,7 +62,6 @@ pub enum NotTaken {
 
 /// What does the work of this node.
 pub struct Worker {
-    node: NodeName,
     host: Arc<dyn Host>,
     goals: Goals,
     state: Mutex<State>,
@@ -94,7 +93,6 @@ impl State {
 impl Worker {
     /// Takes up the ledger of this folder, and follows what an earlier agent left running.
     pub async fn open(
-        node: NodeName,
         host: Arc<dyn Host>,
         goals: Goals,
         state_folder: &str,
@@ -113,7 +111,7 @@ impl Worker {
             (Some(begun), false) => Some(Arc::new(Operation::new(begun))),
         };
         let state = Mutex::new(State { ledger, latest: left.clone() });
-        let worker = Arc::new(Self { node, host, goals, state });
+        let worker = Arc::new(Self { host, goals, state });
         if let Some(operation) = left {
             tracing::info!(operation = %operation.begun.operation, "goes on");
             tokio::spawn(Arc::clone(&worker).resume(operation));
@@ -128,8 +126,8 @@ impl Worker {
         Ok(state.ledger.put(&*self.host, content).await?)
     }
 
-    /// What the node is and holds.
-    pub async fn describe(&self) -> Result<Facts, HostError> {
+    /// What the node of this name is and holds.
+    pub async fn describe(&self, node: &NodeName) -> Result<Facts, HostError> {
         let (term, under_way) = {
             let state = self.state.lock().await;
             let under_way = state.under_way().map(|operation| operation.begun.facts());
@@ -137,7 +135,7 @@ impl Worker {
         };
         let host = &*self.host;
         Ok(Facts {
-            node: self.node.clone(),
+            node: node.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: host.machine().await?,
             term,

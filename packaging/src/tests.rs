@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use clap::CommandFactory as _;
 use quorate::spec;
+use quorate_agent::cli::Cli;
+use quorate_agent::executor::{SOCKET, USER};
 use quorate_agent::settings::{self, Settings};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -114,17 +117,42 @@ fn everything_that_is_made_is_in_a_package() {
 }
 
 #[test]
-fn the_installed_unit_is_the_one_in_this_folder_and_starts_an_installed_program() {
+fn the_installed_units_are_those_in_this_folder_and_start_an_installed_program() {
     let agent = description("quorate-agent");
     let source = |dst: &str| {
         agent.contents.iter().find(|entry| entry.dst == dst).map(|entry| entry.src.as_str())
     };
-    let unit = "packaging/quorate-agent.service";
-    assert_eq!(source("/usr/lib/systemd/system/quorate-agent.service"), Some(unit));
-    let unit = text(unit);
-    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
-    let program = start.split_whitespace().next().unwrap();
-    assert_eq!(source(program), Some("target/packages/made/bin/quorate-agent"));
+    for name in ["quorate-agent.service", "quorate-executor.service", "quorate-executor.socket"] {
+        let unit = format!("packaging/{name}");
+        let installed = format!("/usr/lib/systemd/system/{name}");
+        assert_eq!(source(&installed), Some(unit.as_str()));
+        let unit = text(&unit);
+        let Some(start) = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")) else {
+            assert!(name.ends_with(".socket"), "{unit}");
+            continue;
+        };
+        let mut words = start.split_whitespace();
+        let program = words.next().unwrap();
+        assert_eq!(source(program), Some("target/packages/made/bin/quorate-agent"));
+        let role = words.next().unwrap();
+        assert!(Cli::command().find_subcommand(role).is_some(), "{role}");
+    }
+}
+
+#[test]
+fn the_units_know_the_socket_and_the_user_of_the_agent() {
+    let agent = text("packaging/quorate-agent.service");
+    assert!(agent.contains(&format!("\nUser={USER}\n")), "{agent}");
+    let chain =
+        format!("\nConditionPathExists={}/chain.pem\n", Settings::default().identity_folder);
+    assert!(agent.contains(&chain), "{agent}");
+    let socket = text("packaging/quorate-executor.socket");
+    assert!(socket.contains(&format!("\nListenStream={SOCKET}\n")), "{socket}");
+    assert!(socket.contains(&format!("\nSocketGroup={USER}\n")), "{socket}");
+    for file in ["sysusers", "tmpfiles"] {
+        let line = text(&format!("packaging/quorate-agent.{file}"));
+        assert!(line.contains(USER), "{line}");
+    }
 }
 
 #[test]
@@ -143,13 +171,13 @@ fn the_settings_are_where_the_agent_looks_and_belong_to_the_administrator() {
 fn a_purge_takes_the_folders_that_the_agent_writes_to() {
     let Settings { state_folder, identity_folder, .. } = Settings::default();
     let script = text("packaging/scripts/deb-postrm");
-    assert!(
-        script.contains(&format!("for folder in {identity_folder} {state_folder};")),
-        "{script}"
-    );
-    let unit = text("packaging/quorate-agent.service");
-    let state = state_folder.strip_prefix("/var/lib/").unwrap();
-    assert!(unit.contains(&format!("StateDirectory={state}\n")), "{unit}");
+    let owned = identity_folder.strip_suffix("/identity").unwrap();
+    assert!(script.contains(&format!("for folder in {owned} {state_folder};")), "{script}");
+    for (unit, folder) in [("agent", owned), ("executor", state_folder.as_str())] {
+        let unit = text(&format!("packaging/quorate-{unit}.service"));
+        let folder = folder.strip_prefix("/var/lib/").unwrap();
+        assert!(unit.contains(&format!("StateDirectory={folder}\n")), "{unit}");
+    }
 }
 
 #[test]

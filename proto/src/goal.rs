@@ -1,9 +1,11 @@
 //! Goals: what must hold on a node, as plain data. A goal never says what to run.
 
+mod grammar;
 mod host;
 mod kubeadm;
 mod removal;
 mod serving;
+mod validate;
 
 pub use host::{
     Archive, Containerd, Hosts, Images, KernelModules, Package, PackageSource, Packages, Release,
@@ -13,6 +15,7 @@ pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer, REGISTRY}
 pub use removal::{MemberRemoval, NodeRemoval};
 use serde::{Deserialize, Serialize};
 pub use serving::{Backend, HealthCheck, LoadBalancer, Manifest, Offer};
+pub use validate::Invalid;
 
 use crate::id::NodeName;
 

@@ -86,6 +86,7 @@ impl fmt::Display for OperationId {
 
 /// The right to give orders. Ordered by number, then by run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Term {
     pub number: u64,
     pub run: RunId,

@@ -1,11 +1,12 @@
 //! Generated messages to typed values and back: no other file names a message of node.proto.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Activity, ActivityKind, Event, Failure};
 use crate::finding::{Drift, Finding};
 pub use crate::generated::node;
+use crate::goal::Invalid;
 use crate::id::{OperationId, RunId, Term};
 use crate::secret::{JoinMaterial, Secret};
 use crate::{Facts, Goal};
@@ -23,10 +24,13 @@ pub enum WireError {
     Json(&'static str, #[source] serde_json::Error),
     #[error("{0:?} is not a kind of activity known here")]
     ActivityKind(String),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
 }
 
 /// An order: the typed form of `EnsureRequest`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Order {
     pub operation: OperationId,
     pub term: Term,
@@ -35,11 +39,36 @@ pub struct Order {
     pub material: Option<JoinMaterial>,
 }
 
+impl Order {
+    /// Whether an agent may carry it out.
+    ///
+    /// # Errors
+    /// The first value that is not as its kind must be.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        self.operation.validate()?;
+        self.term.validate()?;
+        self.goal.validate()?;
+        self.material.as_ref().map_or(Ok(()), JoinMaterial::validate)
+    }
+}
+
 /// A wish that an operation ends: the typed form of `CancelRequest`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cancellation {
     pub operation: OperationId,
     pub term: Term,
+}
+
+impl Cancellation {
+    /// Whether an agent may look for it.
+    ///
+    /// # Errors
+    /// If the operation or the run has no id.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        self.operation.validate()?;
+        self.term.validate()
+    }
 }
 
 fn to_json(value: &impl Serialize) -> String {
@@ -99,7 +128,12 @@ impl TryFrom<node::CheckRequest> for Vec<Goal> {
     type Error = WireError;
 
     fn try_from(request: node::CheckRequest) -> Result<Self, WireError> {
-        request.goals_json.iter().map(|json| from_json("a goal", json)).collect()
+        let goal = |json: &String| {
+            let goal: Goal = from_json("a goal", json)?;
+            goal.validate()?;
+            Ok(goal)
+        };
+        request.goals_json.iter().map(goal).collect()
     }
 }
 
@@ -181,12 +215,14 @@ impl TryFrom<node::EnsureRequest> for Order {
             "" => None,
             json => Some(from_json("the join material", json)?),
         };
-        Ok(Self {
+        let order = Self {
             operation: OperationId(request.operation),
             term: request.term.ok_or(WireError::Missing("a term"))?.into(),
             goal: from_json("the goal", &request.goal_json)?,
             material,
-        })
+        };
+        order.validate()?;
+        Ok(order)
     }
 }
 
@@ -204,7 +240,9 @@ impl TryFrom<node::CancelRequest> for Cancellation {
 
     fn try_from(request: node::CancelRequest) -> Result<Self, WireError> {
         let term = request.term.ok_or(WireError::Missing("a term"))?.into();
-        Ok(Self { operation: OperationId(request.operation), term })
+        let cancellation = Self { operation: OperationId(request.operation), term };
+        cancellation.validate()?;
+        Ok(cancellation)
     }
 }
 

@@ -21,7 +21,7 @@ make_site() {
 strangers() {
     local name
     for name; do
-        "$LAB_COMMAND" exec "$name" -- test -e /etc/quorate/identity || printf '%s\n' "$name"
+        "$LAB_COMMAND" exec "$name" -- test -e /var/lib/quorate-agent/identity || printf '%s\n' "$name"
     done
 }
 
@@ -56,13 +56,16 @@ enrol_all() {
     for name; do start_agent "$name"; done
 }
 
-# Starts the agent, anew if its program was replaced since.
+# Starts the agent, both roles of it anew if their program was replaced since.
 start_agent() {
     "$LAB_COMMAND" exec "$1" -- bash -euo pipefail -s <<'SCRIPT'
 systemctl daemon-reload
 systemctl enable --quiet --now quorate-agent
 pid=$(systemctl show --property MainPID --value quorate-agent)
-if [[ $(readlink "/proc/$pid/exe") != /usr/bin/quorate-agent ]]; then systemctl restart quorate-agent; fi
+if [[ $(readlink "/proc/$pid/exe") != /usr/bin/quorate-agent ]]; then
+    systemctl try-restart quorate-executor
+    systemctl restart quorate-agent
+fi
 SCRIPT
 }
 

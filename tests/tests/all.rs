@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also where a function shared by tests does"
 )]
 
+mod attacks;
 mod bad_days;
 mod enrol;
 mod house;

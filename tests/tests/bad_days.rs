@@ -11,12 +11,14 @@ use quorate::driver::{draw_up, survey};
 use quorate::fleet::{Fleet, GrpcFleet};
 use quorate::plan::Procedure;
 use quorate::spec::{self, ClusterSpec};
+use quorate_agent::access::Access;
+use quorate_agent::executor::Local;
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
 use quorate_agent::server::service;
 use quorate_agent::worker::Worker;
 use quorate_proto::trust::{
-    GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId, incoming, server_config,
+    NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, incoming, server_config,
 };
 use quorate_proto::{Machine, NodeName};
 use tokio::net::TcpListener;
@@ -91,7 +93,10 @@ impl Day {
         };
         let spec = specification([first, second]);
         let operator = OperatorName::try_from("alice").unwrap();
-        let credentials = self.roots.operator(&operator, SystemTime::now()).unwrap();
+        let credentials = self
+            .roots
+            .operator(&operator, Role::Admin, std::time::Duration::from_hours(1), SystemTime::now())
+            .unwrap();
         let credentials = Arc::new(ArcSwap::from_pointee(credentials));
         let fleet = GrpcFleet::new(&spec, &self.roots.site(), &credentials).unwrap();
         let fleet: Arc<dyn Fleet> = Arc::new(fleet);
@@ -134,17 +139,13 @@ async fn serve(roots: &Roots, name: &str, host: &Arc<FakeHost>) -> SocketAddr {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(&node, &request, SystemTime::now()).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(issued.chain);
     let config = server_config(&granted.credentials(key.to_pem()));
     let (listener, address) = bound().await;
     let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config.unwrap())));
-    let worker =
-        Worker::open(node, Arc::<FakeHost>::clone(host), goal::of, "/var/lib/quorate-agent");
-    let service = service(worker.await.unwrap(), roots.site());
+    let worker = Worker::open(Arc::<FakeHost>::clone(host), goal::of, "/var/lib/quorate-executor");
+    let executor = Arc::new(Local(worker.await.unwrap()));
+    let service = service(executor, node, Access::of_site(roots.site()));
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
     address
 }

@@ -38,7 +38,7 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     let identity = claim(&address, &token, &key, &Machine::default()).await.unwrap();
     assert_eq!((identity.node, identity.site), (node.clone(), site.id()));
     server_config(&identity.credentials).unwrap();
-    client_config(&site.run_credentials(now).unwrap(), site.id(), &node).unwrap();
+    client_config(&site.run_credentials(now).unwrap().credentials, site.id(), &node).unwrap();
 
     serving.await.unwrap().unwrap();
     let error = claim(&address, &token, &key, &Machine::default()).await.unwrap_err();

@@ -18,7 +18,7 @@ use tonic::{Request, Response};
 use super::*;
 use crate::host::fake::FakeHost;
 
-const FOLDER: &str = "/etc/quorate/identity";
+const FOLDER: &str = crate::identity::FOLDER;
 
 /// Grants each claim that its token signed; loses as many answers as it is told to.
 struct Coordinator {
@@ -45,12 +45,7 @@ impl Enrol for Coordinator {
         }
         let node = NodeName::try_from("cp-1").unwrap();
         let issued = self.roots.certify_node(&node, &request, SystemTime::now()).unwrap();
-        let granted = GrantedIdentity {
-            chain: vec![issued.der],
-            operator_root: self.roots.operator_root().clone(),
-            node_root: self.roots.node_root().clone(),
-        };
-        Ok(Response::new(granted.into()))
+        Ok(Response::new(self.roots.grant(issued.chain).into()))
     }
 }
 
@@ -84,12 +79,7 @@ impl Site {
 
     async fn enrol(&self, host: &FakeHost, token: &JoinToken) -> Result<NodeIdentity, EnrolError> {
         let coordinator = self.address.to_string();
-        let enrolment = Enrolment {
-            coordinator: &coordinator,
-            token,
-            token_file: Some("/token"),
-            folder: FOLDER,
-        };
+        let enrolment = Enrolment { coordinator: &coordinator, token, folder: FOLDER };
         enrol(host, &enrolment).await
     }
 }
@@ -97,7 +87,6 @@ impl Site {
 #[tokio::test]
 async fn a_node_enrols_and_finds_its_identity_again() {
     let (site, disk) = (Site::start(0).await, FakeHost::bare());
-    disk.state().put("/token", "spent in a moment");
     assert_eq!(NodeIdentity::load(&disk, FOLDER).await.unwrap(), None);
     let identity = site.enrol(&disk, &site.token).await.unwrap();
     assert_eq!((identity.node.as_str(), identity.site), ("cp-1", site.roots.site()));
@@ -105,7 +94,6 @@ async fn a_node_enrols_and_finds_its_identity_again() {
     let names = ["chain.pem", "key.pem", "nodes.pem", "operators.pem"];
     assert_eq!(disk.list(FOLDER).await.unwrap(), names);
     let state = disk.state();
-    assert!(!state.files.contains_key("/token"), "the spent token is still there");
     assert!(names.iter().all(|name| state.modes.get(&format!("{FOLDER}/{name}")) == Some(&0o600)));
     assert!(state.files.keys().all(|path| !state.text(path).contains("qrt1_")));
 }
@@ -134,14 +122,12 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
 async fn a_refusal_and_a_wrong_coordinator_leave_no_identity() {
     let (site, other, disk) = (Site::start(0).await, Site::start(0).await, FakeHost::bare());
     let guessed = JoinToken::mint(site.token.pin()).unwrap();
-    disk.state().put("/token", "may serve yet");
     let error = site.enrol(&disk, &guessed).await.unwrap_err();
     assert!(matches!(error, EnrolError::Refused(_)), "{error}");
     let error = site.enrol(&disk, &other.token).await.unwrap_err();
     assert!(matches!(error, EnrolError::Reach(TrustError::OtherCoordinator)), "{error}");
     assert!(site.seen.lock().unwrap().is_empty());
     assert_eq!(NodeIdentity::load(&disk, FOLDER).await.unwrap(), None);
-    assert!(disk.state().files.contains_key("/token"));
 }
 
 #[tokio::test]

@@ -10,12 +10,12 @@ use quorate_proto::goal::{Archive, Images};
 use quorate_proto::{ActivityKind, Drift, Finding};
 
 use super::{Ensure, Work, image_names};
-use crate::host::{Command, Host, HostError, Unit};
+use crate::host::{Command, Host, HostError, Profile, Unit};
 
 /// Half an hour: an archive has some hundred megabytes, and a slow line is not an error.
 const DEADLINE: Duration = Duration::from_secs(1800);
 
-const FOLDER: &str = "/var/lib/quorate-agent/archives";
+const FOLDER: &str = "/var/lib/quorate-executor/archives";
 
 /// The images are in containerd's store for Kubernetes.
 pub(super) struct Present<'a>(pub &'a Images);
@@ -118,7 +118,7 @@ async fn import(host: &dyn Host, archive: &Archive, work: &Work<'_>) -> Result<(
     work.progress.doing(ActivityKind::Images, format!("importing {name}"));
     let args = ["--namespace=k8s.io", "images", "import", &path];
     let command = Command::new("ctr", &args).within(DEADLINE);
-    host.run_unit(&Unit { command, files: Vec::new() }, work.progress).await?;
+    host.run_unit(&Unit::new(Profile::Client, command), work.progress).await?;
     host.remove(&path).await
 }
 
@@ -134,7 +134,7 @@ async fn fetch(
     args.extend(["--speed-limit", "1", "--speed-time", "60", "--create-dirs"]);
     args.extend(["--output", path, "--url", &archive.url]);
     let command = Command::new("curl", &args).within(DEADLINE);
-    host.run_unit(&Unit { command, files: Vec::new() }, work.progress).await?;
+    host.run_unit(&Unit::new(Profile::Client, command), work.progress).await?;
     match host.sha256(path).await? {
         Some(found) if found == archive.sha256 => Ok(()),
         found => {
@@ -156,7 +156,7 @@ async fn pull(host: &dyn Host, name: &str, work: &Work<'_>) -> Result<(), HostEr
     let mirrors = "--hosts-dir=/etc/containerd/certs.d";
     let args = ["--namespace=k8s.io", "images", "pull", mirrors, name];
     let command = Command::new("ctr", &args).within(DEADLINE);
-    host.run_unit(&Unit { command, files: Vec::new() }, work.progress).await
+    host.run_unit(&Unit::new(Profile::Client, command), work.progress).await
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use quorate_proto::goal::PackageSource;
 use quorate_proto::{ActivityKind, Drift, Finding, Secret};
 
 use super::{Ensure, Work, packages};
-use crate::host::{Host, HostError, Unit};
+use crate::host::{Host, HostError, Profile, Unit};
 
 /// Fetching lists takes seconds; a mirror that is this slow will not deliver packages either.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -60,7 +60,8 @@ impl Ensure for Known<'_> {
             "update",
         ]);
         command.deadline = DEADLINE;
-        let unit = Unit { command, files: vec![(name, Secret::new(wanted.clone()))] };
+        let files = vec![(name, Secret::new(wanted.clone()))];
+        let unit = Unit::new(Profile::Packages, command).with_files(files);
         packages::run(host, &unit, work).await?;
         host.write(&self.path(), wanted.as_bytes(), 0o644).await
     }

@@ -9,7 +9,7 @@ use quorate_proto::goal::{Package, Packages};
 use quorate_proto::{ActivityKind, Drift, Finding};
 
 use super::{Ensure, Work};
-use crate::host::{Command, Host, HostError, Unit};
+use crate::host::{Command, Host, HostError, Profile, Unit};
 
 /// Half an hour: a slow mirror is not an error.
 const DEADLINE: Duration = Duration::from_secs(1800);
@@ -113,13 +113,13 @@ async fn repair(
     let options = ["--force-confdef", "--force-confold", "--configure", "--pending"];
     let mut command = Command::new("dpkg", &options).within(DEADLINE);
     command.env = environment();
-    match run(host, &Unit { command, files: Vec::new() }, work).await {
+    match run(host, &Unit::new(Profile::Packages, command), work).await {
         // What waits for a dependency that was never unpacked is left to apt.
         Ok(()) | Err(HostError::Failed { .. }) => {}
         Err(error) => return Err(error),
     }
     let command = apt_get(&["--fix-broken", "install"]);
-    run(host, &Unit { command, files: Vec::new() }, work).await?;
+    run(host, &Unit::new(Profile::Packages, command), work).await?;
     Ok(true)
 }
 
@@ -164,7 +164,7 @@ async fn find_versions(
     }
     work.progress.doing(ActivityKind::Packages, "apt-get update");
     let command = apt_get(&["update"]);
-    run(host, &Unit { command, files: Vec::new() }, work).await?;
+    run(host, &Unit::new(Profile::Packages, command), work).await?;
     let known = versions(host, lacking).await?;
     // A name without any version may be a virtual package: apt knows.
     let pinned = lacking.iter().filter_map(|package| Some((package, package.version.as_ref()?)));
@@ -219,7 +219,7 @@ async fn install(host: &dyn Host, lacking: &[&Package], work: &Work<'_>) -> Resu
     work.progress.doing(ActivityKind::Packages, format!("apt-get install {}", names.join(" ")));
     let mut args = vec!["--no-install-recommends", "--allow-change-held-packages", "install", "--"];
     args.extend(names.iter().map(String::as_str));
-    run(host, &Unit { command: apt_get(&args), files: Vec::new() }, work).await
+    run(host, &Unit::new(Profile::Packages, apt_get(&args)), work).await
 }
 
 /// apt-get as it behaves where nobody answers questions: it waits for a lock that another holds, and

@@ -9,10 +9,14 @@ mod files;
 mod machine;
 mod memory;
 mod output;
+mod place;
 mod servers;
+pub mod socket;
 mod tls;
 mod unit;
+pub mod user;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,6 +27,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time;
 
+use self::place::Place;
 use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit};
 use crate::progress::Progress;
 
@@ -87,20 +92,28 @@ impl Host for LinuxHost {
     }
 
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
-        let (at, content) = (self.at(path), content.to_vec());
-        files::blocking(format!("writing {path}"), move || files::replace(&at, &content, mode))
-            .await
+        let (root, at, content) = (self.root.clone(), path.to_owned(), content.to_vec());
+        files::blocking(format!("writing {path}"), move || {
+            Place::make(&root, &at)?.replace(&content, mode)
+        })
+        .await
     }
 
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError> {
-        let (at, value) = (self.at(path), value.to_owned());
-        files::blocking(format!("setting {path} to {value:?}"), move || files::set(&at, &value))
-            .await
+        let (root, at, text) = (self.root.clone(), path.to_owned(), value.to_owned());
+        files::blocking(format!("setting {path} to {value:?}"), move || {
+            let place = Place::find(&root, &at)?;
+            place.ok_or(io::ErrorKind::NotFound)?.set(&text)
+        })
+        .await
     }
 
     async fn remove(&self, path: &str) -> Result<(), HostError> {
-        let at = self.at(path);
-        files::blocking(format!("removing {path}"), move || files::remove(&at)).await
+        let (root, at) = (self.root.clone(), path.to_owned());
+        files::blocking(format!("removing {path}"), move || {
+            Place::find(&root, &at)?.map_or(Ok(()), |place| place.remove())
+        })
+        .await
     }
 
     async fn sha256(&self, path: &str) -> Result<Option<Sha256>, HostError> {
@@ -155,7 +168,7 @@ impl Host for LinuxHost {
     }
 
     async fn ask_socket(&self, path: &str, line: &str) -> Result<String, HostError> {
-        let silent = |source: std::io::Error| HostError::Silent {
+        let silent = |source: io::Error| HostError::Silent {
             service: format!("the socket {path}"),
             source: source.into(),
         };

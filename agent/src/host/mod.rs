@@ -146,11 +146,35 @@ const LINES_KEPT: usize = 200;
 /// A long command, as a transient unit of systemd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
+    pub profile: Profile,
     pub command: Command,
     /// Files that exist for as long as the unit runs, mode 0600, in memory: secrets among them.
     /// The path is relative to the unit's own folder; `{dir}` stands for the folder, in an argument
     /// and in a file's text.
     pub files: Vec<(String, Secret)>,
+}
+
+impl Unit {
+    /// A unit that reads no files of its own.
+    pub fn new(profile: Profile, command: Command) -> Self {
+        Self { profile, command, files: Vec::new() }
+    }
+
+    /// With files that exist for as long as it runs.
+    pub fn with_files(self, files: Vec<(String, Secret)>) -> Self {
+        Self { files, ..self }
+    }
+}
+
+/// What a unit is kept from, by the kind of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// kubeadm: writes /etc/kubernetes and starts the kubelet.
+    Kubeadm,
+    /// apt-get and dpkg: packages may do anything, and must not be cut off half-way.
+    Packages,
+    /// A program that talks to a service or fetches a file: ctr, kubectl, curl.
+    Client,
 }
 
 /// One request to the Kubernetes API.

@@ -7,7 +7,7 @@ use quorate_proto::{ActivityKind, JoinMaterial, KubernetesVersion, Secret};
 
 use super::config;
 use crate::goal::Work;
-use crate::host::{Command, Host, HostError, Unit};
+use crate::host::{Command, Host, HostError, Profile, Unit};
 
 /// Longer than the longest of kubeadm's own timeouts in [`config`], twice over: a phase waits for at
 /// most two things in turn.
@@ -113,7 +113,7 @@ async fn run(
     let config = format!("{{dir}}/{}", config::CONFIG_FILE);
     let args: Vec<&str> = command.split(' ').chain(["--config", &config]).collect();
     let command = Command { deadline: DEADLINE, ..Command::new("kubeadm", &args) };
-    host.run_unit(&Unit { command, files }, work.progress).await
+    host.run_unit(&Unit::new(Profile::Kubeadm, command).with_files(files), work.progress).await
 }
 
 #[cfg(test)]

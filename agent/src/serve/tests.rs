@@ -4,47 +4,65 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use quorate_proto::trust::{
-    Credentials, GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, SiteId,
-    node_channel,
+    Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, node_channel,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, RunId, Term};
 
+use tokio::net::UnixListener;
+
 use super::*;
+use crate::executor::{Execute, Local, listen};
+use crate::goal;
 use crate::host::fake::FakeHost;
+use crate::host::linux::socket::Admission;
+use crate::worker::Worker;
 
 fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(node, &request, SystemTime::now()).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(issued.chain);
     granted.credentials(key.to_pem())
 }
 
 #[tokio::test]
 async fn an_operator_gives_orders_over_tls_and_the_agent_stops_when_told() {
+    let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
+    let worker = Worker::open(host, goal::of, "/state").await.unwrap();
+    orders_are_carried_out_by(Arc::new(Local(worker))).await;
+}
+
+#[tokio::test]
+async fn the_same_goes_through_the_socket_of_an_executor() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("executor.sock");
+    let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
+    let worker = Worker::open(host, goal::of, "/state").await.unwrap();
+    let socket = UnixListener::bind(&path).unwrap();
+    tokio::spawn(listen(socket, Admission::of_this_process(), Arc::new(Local(worker))));
+    orders_are_carried_out_by(Arc::new(OverSocket::at(path))).await;
+}
+
+async fn orders_are_carried_out_by(executor: Arc<dyn Execute>) {
     let (site, name) = (SiteId::random(), NodeName::try_from("cp-1").unwrap());
     let roots = Roots::create(site, SystemTime::now()).unwrap();
     let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
-    let worker = Worker::open(name.clone(), Arc::clone(&host), goal::of, "/state").await.unwrap();
     let config = trust::server_config(&node_credentials(&roots, &name)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     let (stop, stopped) = oneshot::channel::<()>();
-    let service = server::service(worker, site);
+    let service = server::service(executor, name.clone(), Access::of_site(site));
     let serving = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap() };
         serve_until(stopped, service, incoming, &*host).await
     });
 
     let alice = OperatorName::try_from("alice").unwrap();
-    let credentials = roots.operator(&alice, SystemTime::now()).unwrap();
+    let credentials =
+        roots.operator(&alice, Role::Operator, Duration::from_hours(1), SystemTime::now()).unwrap();
     let credentials = Arc::new(ArcSwap::from_pointee(credentials));
     let mut client = NodeClient::new(node_channel(address, &name, &site, credentials).unwrap());
     let term = Term { number: 1, run: RunId("r".to_owned()) };

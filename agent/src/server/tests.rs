@@ -2,31 +2,44 @@
 
 use std::io;
 
-use futures_util::stream;
 use hyper_util::rt::TokioIo;
 use quorate_proto::goal::Manifest;
-use quorate_proto::trust::{ChannelBinding, Identity, OperatorName};
-use quorate_proto::{Facts, Finding, NodeName, OperationId, RunId, Sha256};
+use quorate_proto::trust::{ChannelBinding, Identity, OperatorName, Role, SiteId, Who};
+use quorate_proto::wire::Cancellation;
+use quorate_proto::{Event, Facts, Finding, Goal, OperationId, RunId, Sha256, Term};
 use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use self::node::node_client::NodeClient;
 use super::*;
+use crate::executor::{Local, OverSocket};
 use crate::goal;
 use crate::host::fake::FakeHost;
+use crate::worker::Worker;
 
 /// A client whose connection, by its certificate, is of this party; no certificate for `None`.
 async fn client_of(identity: Option<Identity>, site: SiteId) -> NodeClient<Channel> {
-    let node = NodeName::try_from("cp-1").unwrap();
     let host = Arc::new(FakeHost::bare());
-    let worker = Worker::open(node, host, goal::of, "/var/lib/quorate-agent").await.unwrap();
+    let worker = Worker::open(host, goal::of, "/state").await.unwrap();
+    client_through(Arc::new(Local(worker)), identity, site).await
+}
+
+async fn client_through(
+    executor: Arc<dyn Execute>,
+    identity: Option<Identity>,
+    site: SiteId,
+) -> NodeClient<Channel> {
+    let node = NodeName::try_from("cp-1").unwrap();
     let address = "127.0.0.1:1".parse().unwrap();
     let peer = Peer { identity, address, binding: ChannelBinding([0; 32]) };
-    let service = InterceptedService::new(service(worker, site), move |mut request: Request<()>| {
-        request.extensions_mut().insert(peer.clone());
-        Ok(request)
-    });
+    let service = InterceptedService::new(
+        service(executor, node, Access::of_site(site)),
+        move |mut request: Request<()>| {
+            request.extensions_mut().insert(peer.clone());
+            Ok(request)
+        },
+    );
     let (ours, theirs) = tokio::io::duplex(MESSAGE_BYTES);
     let incoming = stream::iter([Ok::<_, io::Error>(theirs)]).chain(stream::pending());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
@@ -39,13 +52,13 @@ async fn client_of(identity: Option<Identity>, site: SiteId) -> NodeClient<Chann
     NodeClient::new(endpoint.connect_with_connector(connector).await.unwrap())
 }
 
-fn operator(site: SiteId) -> Identity {
-    Identity { site, who: Who::Operator(OperatorName::try_from("alice").unwrap()) }
+fn operator(site: SiteId, role: Role) -> Identity {
+    Identity { site, who: Who::Operator { name: OperatorName::try_from("alice").unwrap(), role } }
 }
 
 async fn operators_client() -> NodeClient<Channel> {
     let site = SiteId::random();
-    client_of(Some(operator(site)), site).await
+    client_of(Some(operator(site, Role::Admin)), site).await
 }
 
 fn order(number: u64) -> Order {
@@ -119,12 +132,34 @@ async fn a_goal_that_is_not_known_is_invalid() {
 }
 
 #[tokio::test]
+async fn what_no_goal_may_hold_is_invalid() {
+    let mut client = operators_client().await;
+    let goals_json =
+        vec![r#"{"sysctls":{"values":{"kernel.core_pattern":"|/bin/sh"}}}"#.to_owned()];
+    let status = client.check(node::CheckRequest { goals_json }).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("kernel.core_pattern"), "{status}");
+}
+
+#[tokio::test]
+async fn without_an_executor_it_is_said_what_to_do() {
+    let site = SiteId::random();
+    let absent = Arc::new(OverSocket::at("/nonexistent/executor.sock"));
+    let mut client = client_through(absent, Some(operator(site, Role::Admin)), site).await;
+    let status = client.describe(node::DescribeRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("systemctl start quorate-executor.socket"), "{status}");
+    let order = client.ensure(node::EnsureRequest::from(&order(1))).await.map(drop);
+    assert_eq!(order.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
 async fn only_an_operator_of_the_site_is_served() {
     let site = SiteId::random();
     let node = Who::Node(NodeName::try_from("cp-2").unwrap());
     let strangers = [
         (None, Code::Unauthenticated),
-        (Some(operator(SiteId::random())), Code::PermissionDenied),
+        (Some(operator(SiteId::random(), Role::Admin)), Code::PermissionDenied),
         (Some(Identity { site, who: node }), Code::PermissionDenied),
         (Some(Identity { site, who: Who::Coordinator }), Code::PermissionDenied),
     ];

@@ -156,8 +156,11 @@ fn goals<'a>(goal: &'a Goal) -> Box<dyn Ensure + 'a> {
 }
 
 async fn open(host: &Arc<TestHost>) -> Arc<Worker> {
-    let node = NodeName::try_from("cp-1").unwrap();
-    Worker::open(node, host.clone(), goals, "/state").await.unwrap()
+    Worker::open(host.clone(), goals, "/state").await.unwrap()
+}
+
+fn cp_1() -> NodeName {
+    NodeName::try_from("cp-1").unwrap()
 }
 
 /// An agent's life, killed at its end: whatever it had spawned is gone.
@@ -205,7 +208,7 @@ async fn the_work_goes_on_when_nobody_listens() {
     let told: Vec<_> = worker.ensure(first()).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     assert!(host.has("/holds"));
-    assert_eq!(worker.describe().await.unwrap().under_way, None);
+    assert_eq!(worker.describe(&cp_1()).await.unwrap().under_way, None);
 }
 
 #[tokio::test]
@@ -223,7 +226,7 @@ async fn the_same_operation_is_attached_to_and_another_is_refused() {
     assert_eq!(refusal(other), busy);
     let strange = worker.ensure(order("1", term(1, "a"), Goal::SystemPodsReady)).await;
     assert!(matches!(refusal(strange), Refusal::Invalid(_)));
-    let under_way = worker.describe().await.unwrap().under_way.unwrap();
+    let under_way = worker.describe(&cp_1()).await.unwrap().under_way.unwrap();
     assert_eq!((under_way.goal.as_str(), under_way.since_ms), ("swap-off", 1_000));
 
     host.gate.open();
@@ -269,7 +272,7 @@ async fn an_older_term_is_refused_after_a_restart_too() {
         let id = OperationId("1".to_owned());
         assert!(restarted.cancel(&id, &older).await.is_err());
     }
-    assert_eq!(restarted.describe().await.unwrap().term, term(2, "b"));
+    assert_eq!(restarted.describe(&cp_1()).await.unwrap().term, term(2, "b"));
 }
 
 #[tokio::test]
@@ -327,7 +330,7 @@ fn units_that_outlived_the_agent_are_followed_to_their_end() {
 
     killed_after(async {
         let restarted = open(&host).await;
-        let facts = restarted.describe().await.unwrap();
+        let facts = restarted.describe(&cp_1()).await.unwrap();
         assert_eq!(facts.under_way.unwrap().operation, OperationId("1".to_owned()));
         let other = restarted.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
         assert!(matches!(refusal(other), Refusal::Busy { .. }));
@@ -349,7 +352,7 @@ fn an_operation_that_left_no_unit_ended_with_the_agent() {
     assert!(host.ledger().under_way.is_some());
     killed_after(async {
         let restarted = open(&host).await;
-        assert_eq!(restarted.describe().await.unwrap().under_way, None);
+        assert_eq!(restarted.describe(&cp_1()).await.unwrap().under_way, None);
         assert_eq!(host.ledger(), Content { term: term(1, "a"), under_way: None });
     });
 }
@@ -379,8 +382,7 @@ async fn an_operation_that_failed_is_not_over_while_a_unit_of_it_runs() {
 async fn units_of_an_unknown_operation_keep_the_agent_from_starting() {
     let host = Arc::new(TestHost::default());
     host.units.lock().unwrap().push_back("quorate-1".to_owned());
-    let node = NodeName::try_from("cp-1").unwrap();
-    let opened = Worker::open(node, host, goals, "/state").await;
+    let opened = Worker::open(host, goals, "/state").await;
     assert!(matches!(opened, Err(OpenError::Stray(units)) if units == ["quorate-1"]));
 }
 
@@ -392,7 +394,7 @@ async fn cancelling_stops_the_units_and_ends_the_operation() {
     host.units.lock().unwrap().push_back("quorate-1".to_owned());
     let other = OperationId("2".to_owned());
     worker.cancel(&other, &term(1, "a")).await.unwrap();
-    assert!(worker.describe().await.unwrap().under_way.is_some());
+    assert!(worker.describe(&cp_1()).await.unwrap().under_way.is_some());
 
     worker.cancel(&OperationId("1".to_owned()), &term(1, "a")).await.unwrap();
     let told: Vec<_> = begun.collect().await;
@@ -408,7 +410,7 @@ async fn an_order_that_cannot_be_recorded_is_not_begun() {
     let worker = open(&host).await;
     host.put("/full", b"");
     assert!(matches!(worker.ensure(first()).await, Err(NotTaken::Ledger(_))));
-    assert_eq!(worker.describe().await.unwrap().under_way, None);
+    assert_eq!(worker.describe(&cp_1()).await.unwrap().under_way, None);
     assert!(!host.has("/begun"));
 }
 
@@ -416,8 +418,7 @@ async fn an_order_that_cannot_be_recorded_is_not_begun() {
 async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
     let host = Arc::new(TestHost::default());
     host.put(LEDGER, b"{\"term\":");
-    let node = NodeName::try_from("cp-1").unwrap();
-    let opened = Worker::open(node, host.clone(), goals, "/state").await;
+    let opened = Worker::open(host.clone(), goals, "/state").await;
     let Err(OpenError::Ledger(error)) = opened else { panic!("it was opened") };
     assert!(matches!(error, LedgerError::Damaged { .. }));
     assert!(error.to_string().contains("move the file away"), "{error}");

@@ -1,11 +1,12 @@
 //! `quorate apply`: makes the cluster what the specification says.
 
 use quorate_proto::RunId;
+use quorate_proto::trust::Role;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{CliError, ClusterArgs, Exit, OpenCluster};
+use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
 use crate::driver::{DriveError, LockError, LockHolder, Request, RunLock, apply, now_ms};
 use crate::plan::Procedure;
 use crate::run::Outcome;
@@ -27,6 +28,7 @@ impl ApplyArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let began = Instant::now();
         let cluster = self.cluster.open()?;
+        cluster.needs(Role::Operator)?;
         cluster.warn();
         carry_out(&self.cluster, cluster, Procedure::BringUp, began, self.timings).await
     }
@@ -40,11 +42,12 @@ pub(super) async fn carry_out(
     began: Instant,
     timings: bool,
 ) -> Result<Exit, CliError> {
+    let mut store = args.history().map_err(|error| site::error(&error))?;
     let run = RunId(Uuid::now_v7().to_string());
     let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
     let _lock = RunLock::take(&args.state, &holder).map_err(|error| locked(&error))?;
     let first = cluster.draw_up(&procedure).await?;
-    let OpenCluster { loaded: Loaded { spec, sha256, .. }, mut store, fleet } = cluster;
+    let OpenCluster { loaded: Loaded { spec, sha256, .. }, fleet, .. } = cluster;
     if args.output != Output::Json && !first.plan.is_complete() {
         ui::print(&plan_text::brief(&spec, &first.plan));
     }

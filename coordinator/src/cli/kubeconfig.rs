@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use quorate_proto::Secret;
+use quorate_proto::trust::Role;
 
 use super::{CliError, ClusterArgs, Exit};
 use crate::fleet::FleetError;
 use crate::site::replace_private;
-use crate::spec::Role;
+use crate::spec::Role as NodeRole;
 use crate::ui;
 
 /// Prints the admin kubeconfig, or writes it to a file
@@ -26,8 +27,9 @@ impl KubeconfigArgs {
     /// Asks the control planes one after the other until one has it.
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let cluster = self.cluster.open()?;
+        cluster.needs(Role::Admin)?;
         let mut error = CliError::message(Exit::Failed, "no control plane gave its kubeconfig");
-        for node in cluster.loaded.spec.with_role(Role::ControlPlane) {
+        for node in cluster.loaded.spec.with_role(NodeRole::ControlPlane) {
             match cluster.fleet.kubeconfig(&node.name).await {
                 Ok(kubeconfig) => return self.hand_out(&kubeconfig),
                 Err(refused) => error = error.because(because(&refused)),

@@ -5,6 +5,7 @@ mod error;
 pub mod init;
 mod kubeconfig;
 pub mod node;
+mod operator;
 mod plan;
 mod remove;
 mod runs;
@@ -21,11 +22,12 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use clap::{Parser, Subcommand};
 pub use error::{CliError, Exit};
+use quorate_proto::trust::Role;
 
 use crate::driver::{Drawn, draw_up, survey};
 use crate::fleet::{Fleet, GrpcFleet};
 use crate::plan::Procedure;
-use crate::site::{Site, SiteError};
+use crate::site::{OperatorCredentials, Site, SiteError, own_history};
 use crate::spec::{self as specification, Loaded, Problems};
 use crate::store::Store;
 use crate::ui::{self, Output};
@@ -49,6 +51,7 @@ enum Command {
     Spec(spec::SpecArgs),
     Init(init::InitArgs),
     Node(node::NodeArgs),
+    Operator(operator::OperatorArgs),
     Serve(serve::ServeArgs),
 }
 
@@ -65,6 +68,7 @@ impl Cli {
             Command::Spec(args) => Ok(spec(args)),
             Command::Init(args) => site::init(args),
             Command::Node(args) => site::node(args).await,
+            Command::Operator(args) => args.run(),
             Command::Serve(args) => site::serve(args).await,
         }
     }
@@ -92,6 +96,11 @@ struct ClusterArgs {
     /// The folder with this site's keys, nodes and history
     #[arg(long, value_name = "DIR", default_value = STATE, env = "QUORATE_STATE")]
     state: PathBuf,
+    /// Credentials of `quorate operator issue`, where this machine does not have the site's folder
+    ///
+    /// Runs made with them are kept in the folder of --state, for this machine's own `quorate runs`.
+    #[arg(long, value_name = "FILE", env = "QUORATE_CREDENTIALS")]
+    credentials: Option<PathBuf>,
     /// How things are shown: a terminal's lines, plain lines, or JSON
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     output: Output,
@@ -100,8 +109,10 @@ struct ClusterArgs {
 /// A cluster that commands can speak to.
 struct OpenCluster {
     loaded: Loaded,
-    store: Store,
+    /// The site's records; `None` where somebody works with credentials alone.
+    store: Option<Store>,
     fleet: Arc<dyn Fleet>,
+    operator: OperatorCredentials,
 }
 
 impl OpenCluster {
@@ -111,6 +122,22 @@ impl OpenCluster {
         let seen = survey(fleet, &loaded.spec, None).await;
         let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
         drawn.map_err(|reasons| plan::blocked(&reasons))
+    }
+
+    /// Refuses what the role does not allow, before a node has to.
+    fn needs(&self, least: Role) -> Result<(), CliError> {
+        let OperatorCredentials { name, role, .. } = &self.operator;
+        if *role >= least {
+            return Ok(());
+        }
+        let article = if *role == Role::Viewer { "a" } else { "an" };
+        let message = format!(
+            "this takes the role {least}, and the credentials of {name} are {article} {role}'s"
+        );
+        Err(CliError::message(Exit::Failed, message).hint(format!(
+            "nobody was asked for anything; whoever has the site's state folder gives the role: \
+             `quorate operator issue {name} --role {least} --out FILE`"
+        )))
     }
 
     /// Says what the specification costs, where something is about to be built by it.
@@ -126,14 +153,29 @@ impl ClusterArgs {
     fn open(&self) -> Result<OpenCluster, CliError> {
         let loaded =
             specification::load(&self.file).map_err(|problems| self.spec_error(&problems))?;
-        let site = Site::open(&self.state).map_err(|error| site::error(&error))?;
-        let store = site.store().map_err(|error| site::error(&error))?;
-        let credentials = site.run_credentials(SystemTime::now());
-        let credentials = credentials.map_err(|error| site::error(&error))?;
-        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
-        let fleet = GrpcFleet::new(&loaded.spec, &site.id(), &credentials);
+        let (operator, store) = self.access().map_err(|error| site::error(&error))?;
+        let credentials = Arc::new(ArcSwap::from_pointee(operator.credentials.clone()));
+        let fleet = GrpcFleet::new(&loaded.spec, &operator.identity.site, &credentials);
         let fleet = fleet.map_err(|error| site::error(&SiteError::Trust(error)))?;
-        Ok(OpenCluster { loaded, store, fleet: Arc::new(fleet) })
+        Ok(OpenCluster { loaded, store, fleet: Arc::new(fleet), operator })
+    }
+
+    /// Who gives this command, and the site's records where they are here.
+    fn access(&self) -> Result<(OperatorCredentials, Option<Store>), SiteError> {
+        let now = SystemTime::now();
+        if let Some(path) = &self.credentials {
+            return Ok((OperatorCredentials::read(path, now)?, None));
+        }
+        let site = Site::open(&self.state)?;
+        Ok((site.run_credentials(now)?, Some(site.store()?)))
+    }
+
+    /// Where a run is recorded: with the site, or on a machine without it in a folder of its own.
+    fn history(&self) -> Result<Store, SiteError> {
+        if self.credentials.is_none() {
+            return Site::open(&self.state)?.store();
+        }
+        own_history(&self.state)
     }
 
     fn spec_error(&self, problems: &Problems) -> CliError {

@@ -29,7 +29,7 @@ pub struct TokenArgs {
     #[arg(value_parser = node_name)]
     pub name: NodeName,
     /// How long the token serves, 24h at most
-    #[arg(long, default_value = "1h", value_parser = ttl)]
+    #[arg(long, default_value = "1h", value_parser = lifetime)]
     pub ttl: Duration,
     /// The folder with this site's keys, nodes and history
     #[arg(long, value_name = "DIR", default_value = super::STATE, env = "QUORATE_STATE")]
@@ -73,10 +73,11 @@ pub(super) fn node_name(text: &str) -> Result<NodeName, NameError> {
     text.try_into()
 }
 
-fn ttl(text: &str) -> Result<Duration, String> {
+/// A time that a token or credentials are to live.
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>();
     let parsed = parsed.map_err(|error| error.to_string())?;
-    parsed.try_into().map_err(|_negative: jiff::Error| "a token cannot live backwards".to_owned())
+    parsed.try_into().map_err(|_negative: jiff::Error| "a life is longer than nothing".to_owned())
 }
 
 #[cfg(test)]

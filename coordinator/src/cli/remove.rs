@@ -47,8 +47,8 @@ impl RemoveArgs {
         if cluster.loaded.spec.nodes.iter().any(|named| named.name == node) {
             return Err(blocked(&Blocked::StillSpecified { node }.reasons()));
         }
-        let removal =
-            self.removal(&cluster.store).map_err(|error| site::error(&SiteError::Store(error)))?;
+        let Some(store) = &cluster.store else { return Err(needs_records()) };
+        let removal = self.removal(store).map_err(|error| site::error(&SiteError::Store(error)))?;
         let procedure = Procedure::Remove(removal);
         if self.dry_run {
             return self.show(&cluster, &procedure).await;
@@ -73,6 +73,12 @@ impl RemoveArgs {
         };
         Ok(Removal { node: self.name.clone(), addresses, alive: self.alive })
     }
+}
+
+fn needs_records() -> CliError {
+    let message = "this needs the site's state folder, which knows where the node was";
+    CliError::message(Exit::Failed, message)
+        .hint("nobody was asked for anything; run it where that folder is, without --credentials")
 }
 
 /// The addresses that a node told when it enrolled; none where it never did.

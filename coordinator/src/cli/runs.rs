@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{CliError, Exit, site};
 use crate::driver::{LockHolder, RunLock, now_ms};
 use crate::run::{Fate, NoSuchRun, PastRun, find, width};
-use crate::site::Site;
+use crate::site::history;
 use crate::store::{Store, StoreError, StoredRun};
 use crate::ui::{self, Output, runs_text};
 
@@ -51,7 +51,7 @@ struct ShowArgs {
 impl RunsArgs {
     /// Reads the store alone; calls nobody.
     pub(super) fn run(&self) -> Result<Exit, CliError> {
-        let opened = Site::open(&self.state).and_then(|site| site.store());
+        let opened = history(&self.state);
         let store = opened.map_err(|error| site::error(&error))?;
         let runs = store.runs().map_err(|error| unreadable(&error))?;
         match &self.command {
@@ -139,6 +139,7 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
+    use crate::site::Site;
 
     async fn run(folder: &std::path::Path, words: &[&str]) -> Result<Exit, CliError> {
         let state = folder.to_str().unwrap();

@@ -46,11 +46,18 @@ pub(super) async fn serve(args: &ServeArgs) -> Result<Exit, CliError> {
 /// What is wrong with a state folder.
 pub(super) fn error(error: &SiteError) -> CliError {
     let exit = match error {
-        SiteError::Ttl(_) => Exit::Usage,
+        SiteError::Ttl(_) | SiteError::OperatorLifetime(_) => Exit::Usage,
         SiteError::Exists { .. }
         | SiteError::Missing { .. }
         | SiteError::Exposed { .. }
         | SiteError::Damaged { .. }
+        | SiteError::Older { .. }
+        | SiteError::Incomplete { .. }
+        | SiteError::NoRootKeys { .. }
+        | SiteError::KeysExist { .. }
+        | SiteError::NoCredentials { .. }
+        | SiteError::NotCredentials { .. }
+        | SiteError::Ended { .. }
         | SiteError::Io { .. }
         | SiteError::Trust(_)
         | SiteError::Store(_)
@@ -60,10 +67,18 @@ pub(super) fn error(error: &SiteError) -> CliError {
     let first = match error {
         SiteError::Store(error) => Some(error.advice()),
         SiteError::Ttl(_)
+        | SiteError::OperatorLifetime(_)
         | SiteError::Exists { .. }
         | SiteError::Missing { .. }
         | SiteError::Exposed { .. }
         | SiteError::Damaged { .. }
+        | SiteError::Older { .. }
+        | SiteError::Incomplete { .. }
+        | SiteError::NoRootKeys { .. }
+        | SiteError::KeysExist { .. }
+        | SiteError::NoCredentials { .. }
+        | SiteError::NotCredentials { .. }
+        | SiteError::Ended { .. }
         | SiteError::Io { .. }
         | SiteError::Trust(_)
         | SiteError::Listen { .. }

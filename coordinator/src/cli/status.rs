@@ -4,6 +4,7 @@
 use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{RunLock, now_ms, survey};
 use crate::status::{Runs, Status};
+use crate::store::Store;
 use crate::ui::{self, Output, status_text};
 
 /// Shows where the cluster stands: each node, what it is at, etcd's members, and what to do next
@@ -22,8 +23,11 @@ impl StatusArgs {
         let cluster = self.cluster.open()?;
         let survey = survey(&cluster.fleet, &cluster.loaded.spec, None).await;
         // Where these cannot be read, no fact about the cluster is hidden.
-        let holder = RunLock::holder(&self.cluster.state).unwrap_or_default();
-        let runs = Runs { holder, recorded: cluster.store.runs().unwrap_or_default() };
+        let recorded = |store: &Store| Runs {
+            holder: RunLock::holder(&self.cluster.state).unwrap_or_default(),
+            recorded: store.runs().unwrap_or_default(),
+        };
+        let runs = cluster.store.as_ref().map(recorded).unwrap_or_default();
         let status = Status::of(&cluster.loaded.spec, &survey, &runs, now_ms());
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::status(&status));

@@ -64,7 +64,7 @@ pub(super) fn grant(
         Claimed::Granted => {
             let issued = roots.certify_node(&token.node, &request, now).map_err(Refusal::Sign)?;
             let certificate = StoredCertificate {
-                der: issued.der.to_vec(),
+                der: issued.chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default(),
                 issued_at: seconds(now),
                 not_after: seconds(issued.not_after),
             };
@@ -83,12 +83,7 @@ pub(super) fn grant(
         Claimed::Late => return Err(Refusal::Late),
         Claimed::KnownKey => return Err(Refusal::KnownKey),
     };
-    let granted = GrantedIdentity {
-        chain: vec![der.into()],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
-    Ok((token.node, granted))
+    Ok((token.node, roots.grant(roots.node_chain(der.into()))))
 }
 
 /// The token and the key of a claim that is in order. Changes nothing.

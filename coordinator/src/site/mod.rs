@@ -5,6 +5,8 @@ mod attempts;
 mod claim;
 mod enrolment;
 mod folder;
+mod keys;
+mod operator;
 mod service;
 
 #[cfg(test)]
@@ -16,26 +18,29 @@ use std::time::{Duration, SystemTime};
 
 pub use enrolment::serve_enrolment;
 pub(crate) use folder::replace_private;
+pub use keys::ROOT_KEYS;
+pub use operator::OperatorCredentials;
+pub(crate) use operator::{history, own_history};
 use quorate_proto::NodeName;
 use quorate_proto::Secret;
 use quorate_proto::trust::{
-    Credentials, IdentityError, JoinToken, OperatorName, Roots, RootsPem, SiteId, TrustError,
+    Credentials, IdentityError, JoinToken, OperatorName, Role, RootKeys, Roots, SiteId, TrustError,
 };
 pub use service::{Clock, EnrolService};
 
 use crate::store::{Store, StoreError, TokenRecord, TokenState};
 use folder::{make_private, read, write_private};
+use keys::{keep, keep_root_keys, load_root_keys, refuse_older};
 
 /// The marker of a whole state folder: written last, read first.
 const SITE: &str = "site.id";
-const OPERATORS: &str = "operators.crt";
-const OPERATORS_KEY: &str = "operators.key";
-const NODES: &str = "nodes.crt";
-const NODES_KEY: &str = "nodes.key";
 
 /// A token's shortest and longest life: it has to outlast the way to the node, and a machine that
 /// boots from the network takes its time.
 const TTL: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
+
+/// A run may be long, and nobody is there to renew its credentials.
+const RUN: Duration = Duration::from_hours(24);
 
 /// The state folder does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,20 @@ pub enum SiteError {
     Exists { folder: PathBuf },
     #[error("{folder} holds no site; make one with `quorate init --state {folder}`")]
     Missing { folder: PathBuf },
+    #[error(
+        "{folder} holds a site from before the first release, whose roots signed everything \
+         themselves; it is not taken over: move it away, run `quorate init`, and enrol the nodes anew"
+    )]
+    Older { folder: PathBuf },
+    #[error("{path} is missing; restore the state folder from a backup")]
+    Incomplete { path: PathBuf },
+    #[error(
+        "the keys of the site's roots are not in {folder}; bring the medium that they were moved to, \
+         and name its folder with --root-keys DIR"
+    )]
+    NoRootKeys { folder: PathBuf },
+    #[error("{path} is a key already and is not written over; name an empty folder")]
+    KeysExist { path: PathBuf },
     #[error("{path} can be read by others; make it private with `chmod go= {path}`")]
     Exposed { path: PathBuf },
     #[error("{path} is damaged; restore the state folder from a backup")]
@@ -61,6 +80,17 @@ pub enum SiteError {
     },
     #[error("a token lives for 1 minute to 24 hours, not {0:?}; choose another --ttl")]
     Ttl(Duration),
+    #[error("credentials serve for 1 minute to 24 hours, not {0:?}; choose another --for")]
+    OperatorLifetime(Duration),
+    #[error("{path} does not exist; name the file that `quorate operator issue` wrote")]
+    NoCredentials { path: PathBuf },
+    #[error("{path} does not hold credentials of `quorate operator issue`; copy the file again")]
+    NotCredentials { path: PathBuf },
+    #[error(
+        "the credentials in {path} have ended; whoever has the site's state folder makes new ones: \
+         `quorate operator issue {name} --role {role} --out FILE`"
+    )]
+    Ended { path: PathBuf, name: OperatorName, role: Role },
     #[error("using the site's roots")]
     Trust(#[source] TrustError),
     #[error("using the site's store")]
@@ -93,18 +123,26 @@ pub struct NewToken {
 }
 
 impl Site {
-    /// Makes a new site in a folder that holds none.
+    /// Makes a new site in a folder that holds none, with the roots' keys in it.
     pub fn create(folder: &Path, now: SystemTime) -> Result<Self, SiteError> {
+        Self::create_apart(folder, None, now)
+    }
+
+    /// As [`Self::create`], the roots' keys in another folder if one is named.
+    pub fn create_apart(
+        folder: &Path,
+        root_keys: Option<&Path>,
+        now: SystemTime,
+    ) -> Result<Self, SiteError> {
         if read(&folder.join(SITE))?.is_some() {
             return Err(SiteError::Exists { folder: folder.to_owned() });
         }
         make_private(folder)?;
-        let roots = Roots::create(SiteId::random(), now).map_err(SiteError::Trust)?;
-        let pem = roots.to_pem();
-        write_private(&folder.join(OPERATORS), &pem.operators_pem)?;
-        write_private(&folder.join(OPERATORS_KEY), pem.operators_key_pem.expose())?;
-        write_private(&folder.join(NODES), &pem.nodes_pem)?;
-        write_private(&folder.join(NODES_KEY), pem.nodes_key_pem.expose())?;
+        let keys = RootKeys::create(SiteId::random(), now).map_err(SiteError::Trust)?;
+        let roots = keys.issue(now).map_err(SiteError::Trust)?;
+        let apart = root_keys.map_or_else(|| folder.join(ROOT_KEYS), PathBuf::from);
+        keep_root_keys(&apart, &keys)?;
+        keep(folder, &roots)?;
         Store::open(folder).map_err(SiteError::Store)?;
         write_private(&folder.join(SITE), &format!("{}\n", roots.site()))?;
         Ok(Self { folder: folder.to_owned(), roots })
@@ -113,22 +151,23 @@ impl Site {
     /// Opens the site of a folder.
     pub fn open(folder: &Path) -> Result<Self, SiteError> {
         let missing = || SiteError::Missing { folder: folder.to_owned() };
-        let file = |name: &str| read(&folder.join(name))?.ok_or_else(missing);
         let path = folder.join(SITE);
-        let site = file(SITE)?.expose().trim().parse();
+        let site = read(&path)?.ok_or_else(missing)?.expose().trim().parse();
         let site = site.map_err(|source| SiteError::Damaged { path, source })?;
-        let pem = RootsPem {
-            operators_pem: file(OPERATORS)?.expose().to_owned(),
-            operators_key_pem: file(OPERATORS_KEY)?,
-            nodes_pem: file(NODES)?.expose().to_owned(),
-            nodes_key_pem: file(NODES_KEY)?,
-        };
-        let roots = Roots::load(site, &pem).map_err(SiteError::Trust)?;
+        refuse_older(folder)?;
+        let roots = keys::load(folder, site)?;
         Ok(Self { folder: folder.to_owned(), roots })
     }
 
     pub fn id(&self) -> SiteId {
         self.roots.site()
+    }
+
+    /// Makes both issuing authorities anew, for a year. What the old ones signed stays good.
+    pub fn reissue(&mut self, root_keys: Option<&Path>, now: SystemTime) -> Result<(), SiteError> {
+        let keys = load_root_keys(&self.folder, root_keys, self.id())?;
+        self.roots = keys.issue(now).map_err(SiteError::Trust)?;
+        keep(&self.folder, &self.roots)
     }
 
     /// The site's store, opened.
@@ -165,13 +204,15 @@ impl Site {
         Ok(NewToken { text: token.to_text(), not_after: now + ttl, replaces })
     }
 
-    /// Credentials for one run: they may order every node of the site, for a day. Keep them in
-    /// memory.
-    pub fn run_credentials(&self, now: SystemTime) -> Result<Credentials, SiteError> {
-        // Each operator gets a name of their own once there is more than one.
-        let operator = OperatorName::try_from("coordinator").map_err(TrustError::Nameless);
-        let credentials = operator.and_then(|operator| self.roots.operator(&operator, now));
-        credentials.map_err(SiteError::Trust)
+    /// Credentials for one command, of an admin and for a day: whoever has this folder may do all.
+    /// Keep them in memory, where they need no record.
+    pub fn run_credentials(&self, now: SystemTime) -> Result<OperatorCredentials, SiteError> {
+        let name = OperatorName::try_from("coordinator");
+        let name = name.map_err(|error| SiteError::Trust(TrustError::Nameless(error)))?;
+        let credentials = self.roots.operator(&name, Role::Admin, RUN, now);
+        let credentials = credentials.map_err(SiteError::Trust)?;
+        let identity = credentials.identity().map_err(SiteError::Trust)?;
+        Ok(OperatorCredentials { credentials, identity, name, role: Role::Admin })
     }
 
     /// Credentials to serve enrolment with, for a day. Keep them in memory.

@@ -262,7 +262,7 @@ fn a_site_is_made_once_and_opens_as_it_was() {
     let opened = Site::open(&state).unwrap();
     assert_eq!(opened.id(), made.id());
     let run = opened.run_credentials(now).unwrap();
-    assert_eq!(run.identity().unwrap().site, made.id());
+    assert_eq!(run.identity.site, made.id());
     assert!(matches!(Site::create(&state, now), Err(SiteError::Exists { .. })));
     assert_eq!(Site::open(&state).unwrap().roots.to_pem(), made.roots.to_pem());
 }
@@ -272,11 +272,13 @@ fn a_key_that_others_can_read_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     Site::create(&state, SystemTime::now()).unwrap();
-    for entry in state.read_dir().unwrap() {
+    let keys = state.join(ROOT_KEYS);
+    let authorities = state.join("authorities");
+    for entry in [&state, &keys, &authorities].into_iter().flat_map(|at| at.read_dir().unwrap()) {
         let mode = entry.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0);
     }
-    let key = state.join(OPERATORS_KEY);
+    let key = authorities.join("operators-issuing.pem");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
     let error = Site::open(&state).unwrap_err();
     assert!(matches!(&error, SiteError::Exposed { path } if *path == key), "{error}");
@@ -289,11 +291,51 @@ fn no_secret_is_in_the_store() {
     let site = Site::create(&state, SystemTime::now()).unwrap();
     let token = site.issue_token(&name("cp-1"), HOUR, SystemTime::now()).unwrap();
     let run = site.run_credentials(SystemTime::now()).unwrap();
-    let key = run.key_pem.expose().lines().nth(1).unwrap().to_owned();
-    for entry in state.read_dir().unwrap() {
-        let content = std::fs::read(entry.unwrap().path()).unwrap();
+    let key = run.credentials.key_pem.expose().lines().nth(1).unwrap().to_owned();
+    let files = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().path();
+    for file in state.read_dir().unwrap().map(files).filter(|path| path.is_file()) {
+        let content = std::fs::read(file).unwrap();
         let content = String::from_utf8_lossy(&content);
         assert!(!content.contains(token.text.expose()) && !content.contains(&key));
         assert!(!content.contains("qrt1_"));
     }
+}
+
+#[test]
+fn the_roots_keys_may_be_away_until_one_of_them_is_to_sign() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, safe) = (folder.path().join("state"), folder.path().join("safe"));
+    let now = SystemTime::now();
+    Site::create_apart(&state, Some(&safe), now).unwrap();
+    let mut site = Site::open(&state).unwrap();
+    site.run_credentials(now).unwrap();
+    site.issue_token(&name("cp-1"), HOUR, now).unwrap();
+    let error = site.reissue(None, now).unwrap_err();
+    assert!(matches!(error, SiteError::NoRootKeys { .. }), "{error}");
+    assert!(error.to_string().contains("--root-keys DIR"), "{error}");
+
+    let before = site.roots.to_pem();
+    site.reissue(Some(&safe), now).unwrap();
+    let after = Site::open(&state).unwrap().roots.to_pem();
+    assert_eq!(
+        (&after.operators_pem, &after.nodes_pem),
+        (&before.operators_pem, &before.nodes_pem)
+    );
+    assert_ne!(after.nodes_issuing_pem, before.nodes_issuing_pem);
+    let again = Site::create_apart(&folder.path().join("other"), Some(&safe), now).unwrap_err();
+    assert!(matches!(again, SiteError::KeysExist { .. }), "{again}");
+}
+
+#[test]
+fn a_site_of_before_is_refused_in_a_plain_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let private = |file: &str, content: &str| {
+        let path = folder.path().join(file);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    private("site.id", &format!("{}\n", SiteId::random()));
+    private("operators.key", "a key");
+    let error = Site::open(folder.path()).unwrap_err();
+    assert!(matches!(error, SiteError::Older { .. }), "{error}");
 }

@@ -66,9 +66,9 @@ impl Problem {
         let title = level.primary_title(self.message.as_str());
         let hint = Level::HELP.message(self.hint.as_str());
         let annotation = AnnotationKind::Primary.span(self.span.clone()).label(self.path.as_str());
-        let snippet = Snippet::source(self.source.text.as_str())
-            .path(self.source.name.as_str())
-            .annotation(annotation);
+        let shown = without_passwords(&self.source.text);
+        let snippet =
+            Snippet::source(shown.as_str()).path(self.source.name.as_str()).annotation(annotation);
         // A file that could not be read has nothing to show.
         let report = if self.source.text.is_empty() {
             [title.element(hint)]
@@ -78,6 +78,27 @@ impl Problem {
         let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&report)
     }
+}
+
+/// The text with each password in a URL as so many asterisks, so that no place in it moves.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.extend([before, "://"]);
+        let end = after.find(|c: char| c.is_whitespace() || "/'\"<>".contains(c));
+        let (authority, after) =
+            after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, ""));
+        let parts = authority.rsplit_once('@');
+        match parts.and_then(|(who, host)| Some((who.split_once(':')?, host))) {
+            Some(((user, password), host)) => {
+                shown.extend([user, ":", &"*".repeat(password.len()), "@", host]);
+            }
+            None => shown.push_str(authority),
+        }
+        rest = after;
+    }
+    shown + rest
 }
 
 /// What a problem says of a place.

@@ -5,6 +5,7 @@
 //! A module for each group of tables: its `TABLES` and its methods of [`Store`].
 
 mod nodes;
+mod operators;
 mod runs;
 mod tokens;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use nodes::StoredCertificate;
+pub use operators::StoredOperator;
 pub use runs::{Durability, StoredEvent, StoredRun};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 pub use tokens::{Claimed, TokenRecord, TokenState};
@@ -21,9 +23,9 @@ pub use tokens::{Claimed, TokenRecord, TokenState};
 /// The file's name in the state folder.
 const FILE: &str = "store.sqlite";
 /// Every table, made with the file. Parents before those that refer to them.
-const TABLES: &[&str] = &[nodes::TABLES, tokens::TABLES, runs::TABLES];
+const TABLES: &[&str] = &[nodes::TABLES, tokens::TABLES, operators::TABLES, runs::TABLES];
 /// Of the tables; a change of them needs a higher number and a way from the one before.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long to wait for another process's write; those take milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -41,6 +43,11 @@ pub enum StoreError {
          quorate that wrote it"
     )]
     Newer { path: PathBuf, found: i64 },
+    #[error(
+        "the store {path} is of version {found}, from before the first release, and is not taken \
+         over; move the state folder away, run `quorate init`, and enrol the nodes anew"
+    )]
+    Older { path: PathBuf, found: i64 },
     #[error("reading {FILE} in the state folder")]
     Read(#[source] rusqlite::Error),
     #[error("writing {FILE} in the state folder")]
@@ -63,7 +70,7 @@ impl StoreError {
             Some(ErrorCode::SystemIoFailure) => {
                 "see `df` and `dmesg`: the disk of the state folder is full, or fails"
             }
-            _ if matches!(self, Self::Newer { .. }) => "nothing was changed",
+            _ if matches!(self, Self::Newer { .. } | Self::Older { .. }) => "nothing was changed",
             _ => "see that the state folder and the files in it are yours to read and write",
         }
     }
@@ -72,7 +79,7 @@ impl StoreError {
         let error = match self {
             Self::Open { source, .. } => source.downcast_ref::<rusqlite::Error>()?,
             Self::Read(source) | Self::Write(source) => source,
-            Self::Newer { .. } => return None,
+            Self::Newer { .. } | Self::Older { .. } => return None,
         };
         error.sqlite_error_code()
     }
@@ -85,6 +92,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Whether a folder has one.
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(FILE).exists()
+    }
+
     /// Opens the store of a state folder, and makes it where there is none.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(FILE);
@@ -102,6 +114,7 @@ impl Store {
             open(&path).map_err(|source| StoreError::Open { path: path.clone(), source })?;
         match make_tables(&mut connection).map_err(writing)? {
             VERSION => Ok(Self { connection }),
+            found if found < VERSION => Err(StoreError::Older { path, found }),
             found => Err(StoreError::Newer { path, found }),
         }
     }
@@ -177,12 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_a_newer_version_is_left_alone() {
+    fn a_store_of_another_version_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        store.connection.pragma_update(None, "user_version", 2).unwrap();
-        drop(store);
+        store.connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         let error = Store::open(folder.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { .. }), "{error}");
+        store.connection.pragma_update(None, "user_version", 1).unwrap();
+        let error = Store::open(folder.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Older { found: 1, .. }), "{error}");
     }
 }

@@ -88,7 +88,7 @@ pub fn failed(failed: &Failed) -> String {
     }
     let advice = failure.advice.unwrap_or_else(|| {
         let node = &failed.step.node;
-        format!("see `journalctl -u quorate-agent` on {node}, then run the same command again")
+        format!("see `journalctl -u quorate-executor` on {node}, then run the same command again")
     });
     text + &format!("    next: {advice}\n")
 }

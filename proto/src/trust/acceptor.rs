@@ -1,10 +1,11 @@
 //! Takes connections and completes their handshakes, so that a service sees none but those whose
 //! peer is known. tonic's own acceptor can neither swap certificates nor limit handshakes.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,14 +22,17 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use super::certificate::Leaf;
+use super::complaints::Complaints;
+use super::crowd::{Crowd, Place};
 use super::error::TrustError;
 use super::identity::Identity;
 use super::tls::ALPN;
 
 /// Longest handshake. On a slow link with loss one takes about two seconds.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes at once; a fleet of 50 nodes enrolling together stays below.
-const HANDSHAKES: usize = 64;
+/// Open connections, handshakes apart: far above what one coordinator needs, and far below the
+/// descriptors that a service has.
+const CONNECTIONS: usize = 256;
 /// After a failed accept, which is nearly always a lack of descriptors: trying at once would burn
 /// a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -58,6 +62,7 @@ pub struct Peer {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    _open: OwnedSemaphorePermit,
 }
 
 impl Connected for Connection {
@@ -75,9 +80,18 @@ pub fn incoming(
     listener: TcpListener,
     config: Arc<ArcSwap<ServerConfig>>,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let (sender, receiver) = mpsc::channel(HANDSHAKES);
+    let (sender, receiver) = mpsc::channel(CONNECTIONS);
     tokio::spawn(accept(listener, config, sender));
     ReceiverStream::new(receiver)
+}
+
+/// What all handshakes of a listener share.
+#[derive(Debug)]
+struct Lobby {
+    crowd: Mutex<Crowd>,
+    open: Arc<Semaphore>,
+    complaints: Complaints,
+    sender: mpsc::Sender<io::Result<Connection>>,
 }
 
 async fn accept(
@@ -85,20 +99,25 @@ async fn accept(
     config: Arc<ArcSwap<ServerConfig>>,
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
-    // The semaphore is never closed, so this loop ends with the receiver.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    let lobby = Arc::new(Lobby {
+        crowd: Mutex::default(),
+        open: Arc::new(Semaphore::new(CONNECTIONS)),
+        complaints: Complaints::default(),
+        sender,
+    });
+    loop {
         let accepted = tokio::select! {
-            () = sender.closed() => return,
+            () = lobby.sender.closed() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((socket, address)) => {
                 let acceptor = TlsAcceptor::from(config.load_full());
-                tokio::spawn(welcome(socket, address, acceptor, sender.clone(), place));
+                let place = lobby.crowd().admit(address.ip());
+                tokio::spawn(welcome(socket, address, acceptor, Arc::clone(&lobby), place));
             }
             Err(error) => {
-                tracing::warn!(%error, "taking a connection");
+                lobby.complaints.warn(&format_args!("taking a connection: {error}"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -109,27 +128,47 @@ async fn welcome(
     socket: TcpStream,
     address: SocketAddr,
     acceptor: TlsAcceptor,
-    sender: mpsc::Sender<io::Result<Connection>>,
-    place: OwnedSemaphorePermit,
+    lobby: Arc<Lobby>,
+    mut place: Place,
 ) {
-    match timeout(HANDSHAKE, handshake(socket, address, &acceptor)).await {
-        // The receiver is gone when the service shuts down.
-        Ok(Ok(connection)) => drop(sender.send(Ok(connection)).await),
-        Ok(Err(error)) => {
-            let own = TrustError::within(&error).map(ToString::to_string);
-            let reason = own.unwrap_or_else(|| error.to_string());
-            tracing::warn!(peer = %address, reason, "connection refused");
-        }
-        Err(_) => tracing::warn!(peer = %address, "connection refused: no handshake in time"),
+    let refused = |reason: &dyn Display| {
+        let line = format_args!("connection of {address} refused: {reason}");
+        lobby.complaints.warn(&line);
+    };
+    let shaken = tokio::select! {
+        shaken = timeout(HANDSHAKE, handshake(socket, address, &acceptor)) => Some(shaken),
+        _ = &mut place.lost => None,
+    };
+    lobby.crowd().leave(&place);
+    match shaken {
+        Some(Ok(Ok((stream, peer)))) => match Arc::clone(&lobby.open).try_acquire_owned() {
+            Ok(open) => {
+                // The receiver is gone when the service shuts down.
+                drop(lobby.sender.send(Ok(Connection { stream, peer, _open: open })).await);
+            }
+            Err(_) => refused(&format_args!("{CONNECTIONS} are open already")),
+        },
+        Some(Ok(Err(error))) => match TrustError::within(&error) {
+            Some(own) => refused(own),
+            None => refused(&error),
+        },
+        Some(Err(_)) => refused(&"no handshake in time"),
+        None => refused(&"too many handshakes at once"),
     }
-    drop(place);
+}
+
+impl Lobby {
+    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        // No code that can panic runs under the lock.
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 async fn handshake(
     socket: TcpStream,
     address: SocketAddr,
     acceptor: &TlsAcceptor,
-) -> io::Result<Connection> {
+) -> io::Result<(TlsStream<TcpStream>, Peer)> {
     socket.set_nodelay(true)?;
     let stream = acceptor.accept(socket).await?;
     let (_, tls) = stream.get_ref();
@@ -138,7 +177,7 @@ async fn handshake(
     if tls.alpn_protocol() != Some(ALPN) {
         return Err(io::Error::other("the client does not speak HTTP/2"));
     }
-    Ok(Connection { stream, peer })
+    Ok((stream, peer))
 }
 
 fn identity(tls: &CommonState) -> io::Result<Option<Identity>> {

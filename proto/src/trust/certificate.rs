@@ -1,6 +1,7 @@
 //! What is read of a certificate: who it names, what it is for, how long, and its key.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use sha2::Digest as _;
@@ -74,6 +75,12 @@ impl Leaf {
             key: KeyDigest::of_spki(certificate.public_key().raw),
         })
     }
+}
+
+/// The last moment of a certificate's validity.
+pub(super) fn not_after(der: &CertificateDer<'_>) -> Result<SystemTime, TrustError> {
+    let seconds = parse(der)?.validity().not_after.timestamp();
+    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, TrustError> {

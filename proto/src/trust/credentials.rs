@@ -26,6 +26,11 @@ impl Credentials {
         Ok(self.leaf()?.identity)
     }
 
+    /// The digest of the key that these credentials prove.
+    pub fn key_digest(&self) -> Result<KeyDigest, TrustError> {
+        Ok(self.leaf()?.key)
+    }
+
     /// Last moment of validity, seconds since 1970.
     pub fn not_after(&self) -> Result<i64, TrustError> {
         Ok(self.leaf()?.not_after)

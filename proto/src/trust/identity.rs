@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::role::Role;
 use crate::id::NodeName;
 
 /// Longest identity that is read, in bytes.
@@ -18,6 +19,8 @@ pub enum IdentityError {
     Grammar(String),
     #[error("an operator's name has 1 to 63 characters of a-z, 0-9 and '-', {0:?} does not")]
     Operator(String),
+    #[error("{0:?} is no role: viewer, operator and admin are")]
+    Role(String),
     #[error("the certificate carries {0} URI names; an identity is exactly one")]
     Count(usize),
     #[error("the certificate cannot be read")]
@@ -54,7 +57,8 @@ impl fmt::Display for SiteId {
 }
 
 /// Who gives orders, for records.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct OperatorName(String);
 
 impl OperatorName {
@@ -77,6 +81,20 @@ impl TryFrom<&str> for OperatorName {
     }
 }
 
+impl TryFrom<String> for OperatorName {
+    type Error = IdentityError;
+
+    fn try_from(name: String) -> Result<Self, IdentityError> {
+        name.as_str().try_into()
+    }
+}
+
+impl From<OperatorName> for String {
+    fn from(name: OperatorName) -> Self {
+        name.0
+    }
+}
+
 impl fmt::Display for OperatorName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -88,8 +106,8 @@ impl fmt::Display for OperatorName {
 pub enum Who {
     /// The agent of a node.
     Node(NodeName),
-    /// Someone who may give orders to every node of the site.
-    Operator(OperatorName),
+    /// Someone who may ask of every node of the site what the role allows.
+    Operator { name: OperatorName, role: Role },
     /// The coordinator, where nodes enrol.
     Coordinator,
 }
@@ -98,13 +116,14 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node(name) => write!(f, "node {name}"),
-            Self::Operator(name) => write!(f, "operator {name}"),
+            Self::Operator { name, role } => write!(f, "operator {name} ({role})"),
             Self::Coordinator => f.write_str("the coordinator"),
         }
     }
 }
 
-/// A party: `urn:quorate:site:<uuid>:node:<name>`, `…:operator:<name>` or `…:coordinator`.
+/// A party: `urn:quorate:site:<uuid>:node:<name>`, `…:operator:<name>:role:<role>` or
+/// `…:coordinator`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub site: SiteId,
@@ -117,7 +136,7 @@ impl Identity {
         let site = self.site;
         match &self.who {
             Who::Node(name) => format!("{name}.node.{site}.quorate.internal"),
-            Who::Operator(name) => format!("{name}.operator.{site}.quorate.internal"),
+            Who::Operator { name, .. } => format!("{name}.operator.{site}.quorate.internal"),
             Who::Coordinator => format!("coordinator.{site}.quorate.internal"),
         }
     }
@@ -137,7 +156,10 @@ impl FromStr for Identity {
             [site, "node", name] => {
                 (site, Who::Node(NodeName::try_from(*name).ok().ok_or_else(error)?))
             }
-            [site, "operator", name] => (site, Who::Operator(OperatorName::try_from(*name)?)),
+            [site, "operator", name, "role", role] => {
+                let name = OperatorName::try_from(*name)?;
+                (site, Who::Operator { name, role: role.parse()? })
+            }
             [site, "coordinator"] => (site, Who::Coordinator),
             _ => return Err(error()),
         };
@@ -150,7 +172,7 @@ impl fmt::Display for Identity {
         write!(f, "urn:quorate:site:{}:", self.site)?;
         match &self.who {
             Who::Node(name) => write!(f, "node:{name}"),
-            Who::Operator(name) => write!(f, "operator:{name}"),
+            Who::Operator { name, role } => write!(f, "operator:{name}:role:{role}"),
             Who::Coordinator => f.write_str("coordinator"),
         }
     }
@@ -164,7 +186,9 @@ mod tests {
 
     #[test]
     fn an_identity_reads_back_as_it_prints() {
-        for tail in ["node:cp-1", "node:n1.example.org", "operator:alice", "coordinator"] {
+        for tail in
+            ["node:cp-1", "node:n1.example.org", "operator:alice:role:viewer", "coordinator"]
+        {
             let text = format!("urn:quorate:site:{SITE}:{tail}");
             assert_eq!(text.parse::<Identity>().unwrap().to_string(), text);
         }
@@ -174,14 +198,23 @@ mod tests {
     fn anything_but_the_printed_form_is_refused() {
         let upper = SITE.to_uppercase();
         let plain = SITE.replace('-', "");
-        let long = format!("urn:quorate:site:{SITE}:operator:{}", "a".repeat(200));
+        let long = format!("urn:quorate:site:{SITE}:operator:{}:role:admin", "a".repeat(200));
         let tails = [
             "node:CP-1",
             "node:",
             "node:a:operator:b",
-            "operator:a.b",
-            "operator:a%20b",
-            "operator:-a",
+            "operator:a",
+            "operator:a:role:",
+            "operator:a:role:root",
+            "operator:a:role:Admin",
+            "operator:a:role:admin:",
+            "operator:a:role:admin.",
+            "operator:a:role:admin\0",
+            "operator:a:role:viewer:role:admin",
+            "operator:a:role:viewer,admin",
+            "operator:a.b:role:admin",
+            "operator:a%20b:role:admin",
+            "operator:-a:role:admin",
             "coordinator:x",
             "coordinator ",
             "admin:a",

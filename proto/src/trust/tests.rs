@@ -22,6 +22,7 @@ use super::credentials::pem_of;
 use super::enrol::enrol_client::EnrolClient;
 use super::enrol::enrol_server::{Enrol, EnrolServer};
 use super::enrol::{ClaimReply, ClaimRequest};
+use super::verifier::Expected;
 use super::*;
 use crate::NodeName;
 use crate::secret::Secret;
@@ -67,16 +68,11 @@ fn node(roots: &Roots, node: &str, at: SystemTime) -> Credentials {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(&name(node), &request, at).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
-    granted.credentials(key.to_pem())
+    roots.grant(issued.chain).credentials(key.to_pem())
 }
 
 fn operator(roots: &Roots, at: SystemTime) -> Credentials {
-    roots.operator(&OperatorName::try_from("alice").unwrap(), at).unwrap()
+    roots.operator(&OperatorName::try_from("alice").unwrap(), Role::Admin, HOUR, at).unwrap()
 }
 
 /// Calls the node `cp-1` of the roots' site at the address.
@@ -103,7 +99,7 @@ async fn an_operator_reaches_the_node_and_is_known_there() {
     let (roots, now) = (site(), SystemTime::now());
     let address = serve(server_config(&node(&roots, "cp-1", now)).unwrap()).await;
     let reply = call(&roots, &operator(&roots, now), address).await.unwrap();
-    let who = format!("urn:quorate:site:{}:operator:alice", roots.site());
+    let who = format!("urn:quorate:site:{}:operator:alice:role:admin", roots.site());
     assert_eq!(String::from_utf8(reply.operator_root).unwrap(), who);
 }
 
@@ -123,15 +119,15 @@ async fn a_node_cannot_command_another() {
 async fn operators_need_a_short_life_and_the_one_right_use() {
     let (site, now) = (SiteId::random(), SystemTime::now());
     let roots = Roots::create(site, now).unwrap();
-    let operators = Authority::create("operators", now).unwrap();
+    let operators = Authority::root("operators", now).unwrap();
     let mut agent = node(&roots, "cp-1", now);
     agent.peer_roots_pem = pem_of(&operators.certificate);
     let address = serve(server_config(&agent).unwrap()).await;
 
     let client = ExtendedKeyUsagePurpose::ClientAuth;
     let server = ExtendedKeyUsagePurpose::ServerAuth;
-    let alice = format!("urn:quorate:site:{site}:operator:alice");
-    let elsewhere = format!("urn:quorate:site:{}:operator:alice", SiteId::random());
+    let alice = format!("urn:quorate:site:{site}:operator:alice:role:admin");
+    let elsewhere = format!("urn:quorate:site:{}:operator:alice:role:admin", SiteId::random());
     let in_name_only = format!("urn:quorate:site:{site}:node:cp-2");
     let cases = [
         (&alice, vec![client.clone()], 24, true),
@@ -264,13 +260,9 @@ async fn a_granted_identity_is_believed_only_whole() {
     let (roots, now) = (site(), SystemTime::now());
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
-    let leaf = roots.certify_node(&name("cp-1"), &request, now).unwrap().der;
+    let chain = roots.certify_node(&name("cp-1"), &request, now).unwrap().chain;
     let (own, pin, id) = (key.key_digest(), roots.pin().unwrap(), roots.site());
-    let granted = GrantedIdentity {
-        chain: vec![leaf],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(chain);
     let identity = granted.check(own, pin, id).unwrap();
     assert_eq!(identity, Identity { site: id, who: Who::Node(name("cp-1")) });
 
@@ -281,6 +273,8 @@ async fn a_granted_identity_is_believed_only_whole() {
     assert!(wrong.check(own, pin, id).is_err(), "another operators' root");
     let wrong = GrantedIdentity { node_root: other.node_root().clone(), ..granted.clone() };
     assert!(wrong.check(own, pin, id).is_err(), "another nodes' root");
+    let wrong = GrantedIdentity { chain: granted.chain[..1].to_vec(), ..granted.clone() };
+    assert!(wrong.check(own, pin, id).is_err(), "no issuing authority");
     let wrong = GrantedIdentity { chain: Vec::new(), ..granted };
     assert!(wrong.check(own, pin, id).is_err(), "no certificate");
 }
@@ -305,6 +299,18 @@ async fn no_session_is_resumed() {
     for _ in 0..2 {
         assert_eq!(shake(address, &config).await.unwrap(), HandshakeKind::Full);
     }
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused() {
+    let (roots, now) = (site(), SystemTime::now());
+    let agent = node(&roots, "cp-1", now);
+    let address = serve(server_config(&agent).unwrap()).await;
+    let peers = operator(&roots, now).peer_roots().unwrap();
+    let expected = Expected::Node { site: roots.site(), node: name("cp-1"), roots: peers };
+    let mut nobody = tls::client(expected).unwrap().with_no_client_auth();
+    nobody.alpn_protocols = vec![tls::ALPN.to_vec()];
+    assert!(shake(address, &Arc::new(nobody)).await.is_err());
 }
 
 #[tokio::test]

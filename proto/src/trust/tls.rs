@@ -72,7 +72,9 @@ fn server(
     Ok(config)
 }
 
-fn client(expected: Expected) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
+pub(super) fn client(
+    expected: Expected,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
     let verifier = ServerVerifier { expected, provider: provider() };
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])

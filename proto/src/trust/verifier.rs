@@ -46,7 +46,7 @@ impl OperatorVerifier {
         if identity.site != self.site {
             return Err(TrustError::OtherSite { expected: self.site, found: identity.site });
         }
-        if !matches!(identity.who, Who::Operator(_)) || usage != Usage::Client {
+        if !matches!(identity.who, Who::Operator { .. }) || usage != Usage::Client {
             return Err(TrustError::NotEntitled { identity, wanted: "operator" });
         }
         if lifetime_s > MAX_ORDER_LIFETIME_S {

@@ -31,17 +31,23 @@ node_prepare() {
         -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
 }
 
-# node_agent NAME: puts the program given to `lab up` and its unit into the node, if it was one; see agent.sh.
+# node_agent NAME: puts the program given to `lab up`, if it was one, with its units and its user into the node; see agent.sh. Enabling
+# it is left to the test.
 node_agent() {
-    local root unit=$LAB/../../packaging/quorate-agent.service
+    local root packaging=$LAB/../../packaging
     root=$(node_folder "$1")/root
     [[ -e $QUORATE_LAB/quorate-agent ]] || return 0
     # By rename, since the old one may be running.
     cp "$QUORATE_LAB/quorate-agent" "$root/usr/bin/quorate-agent.new"
     mv "$root/usr/bin/quorate-agent.new" "$root/usr/bin/quorate-agent"
-    if [[ -e $unit ]]; then
-        mkdir -p "$root/usr/lib/systemd/system"
-        cp "$unit" "$root/usr/lib/systemd/system/quorate-agent.service"
+    install -D -m 644 -t "$root/usr/lib/systemd/system" "$packaging"/quorate-{agent,executor}.service \
+        "$packaging/quorate-executor.socket"
+    install -D -m 644 "$packaging/quorate-agent.sysusers" "$root/usr/lib/sysusers.d/quorate-agent.conf"
+    install -D -m 644 "$packaging/quorate-agent.tmpfiles" "$root/usr/lib/tmpfiles.d/quorate-agent.conf"
+    # Their own boot does this for nodes that do not run yet.
+    if node_pid "$1" >/dev/null; then
+        in_node "$1" systemd-sysusers quorate-agent.conf
+        in_node "$1" systemd-tmpfiles --create quorate-agent.conf
     fi
 }
 

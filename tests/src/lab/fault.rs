@@ -15,7 +15,7 @@ use super::site::Lab;
 pub enum Fault {
     /// `quorate apply` gets SIGKILL.
     Coordinator,
-    /// The node's agent gets SIGKILL; systemd starts it again.
+    /// Both roles of the node's agent get SIGKILL; systemd starts them again.
     Agent,
     /// The agent is replaced by a new file and restarted, as an upgrade of its package does it.
     Upgrade,
@@ -80,7 +80,8 @@ fn upgrade(lab: &Lab, node: &str) {
     let agent = agent.to_str().expect("a path in UTF-8");
     // By rename, as dpkg does it.
     lab.lab(&["up", "--agent", agent, node]);
-    let restarted = lab.in_node(node, &["systemctl", "restart", "quorate-agent"]);
+    let both = ["systemctl", "restart", "quorate-executor", "quorate-agent"];
+    let restarted = lab.in_node(node, &both);
     assert!(restarted.status.success(), "restarting the agent of {node}");
 }
 

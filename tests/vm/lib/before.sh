@@ -18,7 +18,7 @@ bootcmd:
   cat >/etc/systemd/system/quorate-agent-enrol.service <<UNIT
   [Unit]
   ConditionPathExists=/etc/quorate/enrol.token
-  ConditionPathExists=!/etc/quorate/identity/chain.pem
+  ConditionPathExists=!/var/lib/quorate-agent/identity/chain.pem
   [Service]
   Type=oneshot
   ExecStart=/usr/bin/quorate-agent enrol --coordinator $GATEWAY:7444 --token-file /etc/quorate/enrol.token

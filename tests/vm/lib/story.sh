@@ -9,7 +9,7 @@ enrolled() { grep -q "^$NODE is enrolled" "$VM/serve.log"; }
 agent_answers() { eventually 600 'its agent answers' quorate plan; }
 
 # Tells this identity from any other; fails where there is none.
-identity() { in_guest 'find /etc/quorate /var/lib/quorate* -name chain.pem -exec sha256sum {} + 2>/dev/null | grep .'; }
+identity() { in_guest 'find /var/lib/quorate-agent -name chain.pem -exec sha256sum {} + 2>/dev/null | grep .'; }
 
 first_boot_done() { [[ $(in_guest cloud-init status) == 'status: done' ]]; }
 

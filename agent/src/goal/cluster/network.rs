@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::read::{self, Reply};
 use crate::goal::{Ensure, Work};
-use crate::host::{ApiServer, Command, Host, HostError, Unit};
+use crate::host::{ApiServer, Command, Host, HostError, Profile, Unit};
 use crate::kubeadm::ADMIN_CONF;
 
 /// Remembers the manifest: its name, digest, and the namespaces of its workloads.
@@ -89,7 +89,7 @@ async fn apply(
     ];
     let command = Command { deadline: DEADLINE, ..Command::new("kubectl", &args) };
     let files = vec![(file.to_owned(), Secret::new(content))];
-    host.run_unit(&Unit { command, files }, work.progress).await
+    host.run_unit(&Unit::new(Profile::Client, command).with_files(files), work.progress).await
 }
 
 /// A set of pods of the manifest.

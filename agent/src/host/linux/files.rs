@@ -1,11 +1,12 @@
-//! Files of the machine: read whole, replaced whole. Durable, and blocking: callers that are async
-//! go through [`blocking`].
+//! Files of the machine, read whole, and those of a unit. Blocking: callers that are async go
+//! through [`blocking`]. What is written for good goes through `place`.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
+use nix::fcntl::OFlag;
 use quorate_proto::Sha256;
 use sha2::Digest as _;
 
@@ -20,9 +21,26 @@ pub(super) async fn blocking<T: Send + 'static>(
     done.and_then(|result| result).map_err(|source| HostError::Io { attempt, source })
 }
 
+/// Far above what any goal reads; the largest is a log of etcd's, which the kubelet keeps below 10 MiB.
+const LARGEST: u64 = 64 << 20;
+
 /// A file's content; `None` where there is no such file.
+///
+/// Errors: it is too large to hold, or no file: a pipe would keep its reader for ever.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    found(fs::read(path))
+    let flags = OFlag::O_NONBLOCK.bits();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let Some(file) = found(opened)? else { return Ok(None) };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a plain file"));
+    }
+    let mut content = Vec::new();
+    let mut rest = file.take(LARGEST + 1);
+    rest.read_to_end(&mut content)?;
+    if rest.limit() == 0 {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "it is larger than 64 MiB"));
+    }
+    Ok(Some(content))
 }
 
 /// Names in a folder, sorted; empty where there is no such folder.
@@ -34,30 +52,6 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = entries.map(name).collect::<io::Result<Vec<_>>>()?;
     names.sort_unstable();
     Ok(names)
-}
-
-/// Replaces a whole file: after a crash it has the old content or the new.
-pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
-    fs::create_dir_all(folder)?;
-    let new = beside(path)?;
-    remove(&new)?; // left by a crash
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(folder)?.sync_all()
-}
-
-/// Writes into a file that exists, as the kernel's files want it: no other file takes its place.
-pub(super) fn set(path: &Path, value: &str) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
-}
-
-/// Removes a file; no error where there is none.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    found(fs::remove_file(path)).map(|_| ())
 }
 
 /// The digest of a file, whatever its size; `None` where there is no such file.
@@ -92,16 +86,30 @@ pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
     found(fs::remove_dir_all(folder)).map(|_| ())
 }
 
-/// A name in the same folder that no program takes for its own: hidden, and of no known suffix.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
-    Ok(path.with_file_name(format!(".{}.quorate-new", name.to_string_lossy())))
-}
-
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(read(&path("none")).unwrap().is_none());
+        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let large = File::create(path("large")).unwrap();
+        large.set_len(LARGEST + 1).unwrap();
+        for name in ["pipe", "large", ""] {
+            assert!(read(&path(name)).is_err(), "{name:?}");
+        }
+        large.set_len(3).unwrap();
+        assert_eq!(read(&path("large")).unwrap().unwrap(), [0, 0, 0]);
     }
 }

@@ -7,6 +7,7 @@ use quorate_proto::{Event, Secret};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use super::super::Profile;
 use super::*;
 
 /// A root, and beside it a folder of programs.
@@ -156,7 +157,7 @@ async fn a_unit_tells_its_lines_and_its_status_and_leaves_no_files() {
     let mut command = Command::new("kubeadm", &["0"]);
     command.stdin = Some(Secret::new("fed\n".to_owned()));
     let files = vec![("config.yaml".to_owned(), Secret::new("token in {dir}".to_owned()))];
-    let mut unit = Unit { command, files };
+    let mut unit = Unit::new(Profile::Client, command).with_files(files);
     place.host.run_unit(&unit, &progress).await.unwrap();
     let mut lines = Vec::new();
     while let Ok(Event::Output { line }) = events.try_recv() {
@@ -172,7 +173,7 @@ async fn a_unit_tells_its_lines_and_its_status_and_leaves_no_files() {
     assert_eq!(place.mode("/run/quorate/units"), 0o700);
 
     unit.command.args = vec!["4".to_owned()];
-    let missing = Unit { command: Command::new("no-such-program", &[]), files: Vec::new() };
+    let missing = Unit::new(Profile::Client, Command::new("no-such-program", &[]));
     assert!(place.host.run_unit(&missing, &progress).await.unwrap_err().program_missing());
     let error = place.host.run_unit(&unit, &progress).await.unwrap_err();
     let HostError::Failed { command, status: 4, output } = error else { panic!("{error:?}") };

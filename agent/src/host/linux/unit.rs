@@ -14,7 +14,7 @@ use quorate_proto::Secret;
 use tokio::time;
 
 use super::{LinuxHost, command, files, output::Lines};
-use crate::host::{Command, Host as _, HostError, LINES_KEPT, Unit};
+use crate::host::{Command, Host as _, HostError, LINES_KEPT, Profile, Unit};
 use crate::progress::Progress;
 
 /// The agent's own unit, quorate-agent.service, must not look like one of these.
@@ -146,6 +146,7 @@ fn systemd_run(name: &str, unit: &Unit) -> Command {
         "--setenv=LANG=C.UTF-8".to_owned(),
         "--setenv=HOME=/root".to_owned(),
     ];
+    args.extend(restrictions(unit.profile).map(|property| format!("--property={property}")));
     args.extend(unit.command.env.iter().map(|(name, value)| format!("--setenv={name}={value}")));
     if unit.command.stdin.is_some() {
         args.push(format!("--property=StandardInput=file:{folder}/stdin"));
@@ -157,6 +158,20 @@ fn systemd_run(name: &str, unit: &Unit) -> Command {
     args.extend(unit.command.args.iter().map(literal));
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     Command::new("systemd-run", &args)
+}
+
+/// What systemd keeps a unit from. Units are children of PID 1, so nothing that confines the agent
+/// reaches them; what is not taken away here, the program needs or may need.
+fn restrictions(profile: Profile) -> impl Iterator<Item = &'static str> {
+    const EVERY: &[&str] = &["LimitCORE=0", "LockPersonality=yes", "RestrictRealtime=yes"];
+    let more: &[&str] = match profile {
+        // It starts the kubelet by systemd, so that nothing of this reaches the kubelet.
+        Profile::Kubeadm => &["NoNewPrivileges=yes", "ProtectHome=yes", "PrivateTmp=yes"],
+        // Maintainer scripts use what they find. dpkg is given time to end what it is at.
+        Profile::Packages => &["KillMode=mixed", "TimeoutStopSec=120"],
+        Profile::Client => &["NoNewPrivileges=yes", "ProtectHome=read-only"],
+    };
+    EVERY.iter().chain(more).copied()
 }
 
 /// Opens what a unit prints; nothing where its folder is gone, which means that it has ended.
@@ -305,11 +320,13 @@ mod tests {
     #[test]
     fn a_unit_reads_its_files_and_keeps_dollars() {
         let command = Command::new("kubeadm", &["--config={dir}/config.yaml", "a$HOME"]);
-        let unit = Unit { command, files: Vec::new() };
+        let unit = Unit::new(Profile::Kubeadm, command);
         let line = systemd_run("quorate-run-x.service", &unit).line();
         let end =
             "-- kubeadm --config=/run/quorate/units/quorate-run-x.service/config.yaml a$$HOME";
         assert!(line.ends_with(end), "{line}");
         assert!(!line.contains("StandardInput"), "{line}");
+        assert!(line.contains(" --property=PrivateTmp=yes "), "{line}");
+        assert!(line.contains(" --property=LimitCORE=0 "), "{line}");
     }
 }

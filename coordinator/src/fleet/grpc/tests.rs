@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use quorate_proto::trust::{
-    GrantedIdentity, NodeKey, OperatorName, Roots, SigningRequest, incoming, server_config,
+    NodeKey, OperatorName, Role, Roots, SigningRequest, incoming, server_config,
 };
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::{Drift, OperationId, RunId};
@@ -76,11 +76,7 @@ async fn serve(roots: &Roots, name: &str) -> SocketAddr {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
     let issued = roots.certify_node(&node_name(name), &request, SystemTime::now()).unwrap();
-    let granted = GrantedIdentity {
-        chain: vec![issued.der],
-        operator_root: roots.operator_root().clone(),
-        node_root: roots.node_root().clone(),
-    };
+    let granted = roots.grant(issued.chain);
     let config = server_config(&granted.credentials(key.to_pem())).unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -109,7 +105,8 @@ spec:
         (node.address, node.agent_port) = (address.ip(), address.port());
     }
     let operator = OperatorName::try_from("alice").unwrap();
-    let credentials = roots.operator(&operator, SystemTime::now()).unwrap();
+    let credentials =
+        roots.operator(&operator, Role::Admin, Duration::from_hours(1), SystemTime::now()).unwrap();
     GrpcFleet::new(&spec, &roots.site(), &Arc::new(ArcSwap::from_pointee(credentials))).unwrap()
 }
 
