@@ -3,8 +3,10 @@
 CARGO_FLAGS := --locked
 LAB := tests/lab/lab
 BIN := target/debug
+# The lab's nodes install the agent as people do, by apt.
+LAB_ENV = QUORATE_BIN=$(abspath $(BIN)) QUORATE_AGENT=$(abspath $(BIN)/quorate-agent.deb)
 
-.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim fuzz packages packages-check
+.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent sim fuzz packages packages-check agent-deb vm-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -15,8 +17,11 @@ build: ## quorate and quorate-agent, quick to build, in target/debug
 packages: ## quorate and quorate-agent as .deb and .rpm, in target/packages (Rust and Go)
 	packaging/build
 
-packages-check: ## what lintian and rpmlint say of them, and that packing again gives the same bytes
+packages-check: ## lintian, rpmlint, the same bytes when packed again, and rpm's install, upgrade and removal
 	packaging/check
+
+agent-deb: build
+	packaging/build dev
 
 test: fmt lint unit lab-test ## formatting, clippy, all tests, and the lab: real nodes and real kubeadm
 
@@ -25,7 +30,7 @@ fmt:
 
 lint:
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then tests/lab/lint; else echo "shellcheck is not installed: the lab's scripts are not checked"; fi
+	@if command -v shellcheck >/dev/null; then tests/lab/lint; else echo "shellcheck is not installed: the scripts are not checked"; fi
 
 unit: ## the tests that need no root and no nodes
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test all
@@ -36,25 +41,28 @@ sim: ## the simulation alone; SEEDS=n for more of it
 fuzz: ## every reader of strangers' bytes, for SECONDS_EACH=n (60) each (needs cargo-fuzz and g++)
 	SECONDS_EACH=$(or $(SECONDS_EACH),60) tests/fuzz/run
 
-lab-test: build ## kubeadm judges our configuration; six real nodes become a cluster and lose one (root, Debian)
+lab-test: agent-deb ## kubeadm judges our configuration; six real nodes become a cluster and lose one (root, Debian)
 	tests/lab/validate
-	QUORATE_BIN=$(abspath $(BIN)) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture
+	$(LAB_ENV) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture
 
 crash-matrix: build ## everything is killed at every moment, on real nodes; PARTS="orders node" for some of it (root, Debian, an hour)
 	cargo build $(CARGO_FLAGS) -p quorate-tests --bin crash-matrix
 	QUORATE_BIN=$(abspath $(BIN)) $(BIN)/crash-matrix $(PARTS)
 
-demo: build ## six bare nodes become a cluster on this machine (root, Debian)
-	QUORATE_BIN=$(abspath $(BIN)) tests/lab/demo
+vm-test: agent-deb ## a virtual machine's first boot: cloud-init, the .deb, enrolment, real kernel modules (root, Debian); WHOLE=1 to a cluster
+	$(LAB_ENV) tests/vm/first-boot $(if $(WHOLE),cluster)
+
+demo: agent-deb ## six bare nodes become a cluster on this machine (root, Debian)
+	$(LAB_ENV) tests/lab/demo
 
 demo-down: ## ends the demo's nodes and removes their state
 	$(LAB) down
 
-bench-bringup: build ## bring-up by quorate over bring-up by the documented sequence
-	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-bringup
+bench-bringup: agent-deb ## bring-up by quorate over bring-up by the documented sequence
+	$(LAB_ENV) tests/lab/bench-bringup
 
-bench-overhead: build ## the share of a bring-up that quorate itself takes
-	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-overhead
+bench-overhead: agent-deb ## the share of a bring-up that quorate itself takes
+	$(LAB_ENV) tests/lab/bench-overhead
 
 bench-apply: build ## an apply that finds nothing to do, on the demo's cluster
 	QUORATE_BIN=$(abspath $(BIN)) tests/lab/bench-apply

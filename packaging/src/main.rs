@@ -25,4 +25,6 @@ fn main() -> ExitCode {
 }
 
 #[cfg(test)]
+mod first_boot;
+#[cfg(test)]
 mod tests;

@@ -62,13 +62,19 @@ fn descriptions() -> [Description; 2] {
     ["quorate", "quorate-agent"].map(description)
 }
 
-/// What `packaging/build` lays out: the programs, and what this program writes, its pages packed.
+/// What `packaging/build` lays out: the programs, what this program writes, its pages packed, and
+/// what `packaging/components` writes.
 fn made() -> (TempDir, BTreeSet<String>) {
     let folder = tempfile::tempdir().unwrap();
     for program in PROGRAMS {
         program.write(folder.path()).unwrap();
     }
-    let mut made = BTreeSet::from(["bin/quorate".to_owned(), "bin/quorate-agent".to_owned()]);
+    let mut made = BTreeSet::new();
+    for program in ["quorate", "quorate-agent"] {
+        made.insert(format!("bin/{program}"));
+        made.insert(format!("{program}/third-party.txt.gz"));
+        made.insert(format!("{program}/sbom.json"));
+    }
     for (kind, suffix) in [("man", ".gz"), ("completions", "")] {
         for entry in fs::read_dir(folder.path().join(kind)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();

@@ -2,6 +2,9 @@
 # A site of quorate over the lab: its state, its enrolled agents and its specification. Read by other scripts.
 
 BIN=${QUORATE_BIN:?QUORATE_BIN must name the folder of quorate and quorate-agent; make sets it}
+# What nodes install: the .deb that `make` has packed, or the bare program.
+# shellcheck disable=SC2034  # the scripts that read this file use it
+AGENT=${QUORATE_AGENT:-$BIN/quorate-agent}
 SITE=$QUORATE_LAB/site
 # shellcheck disable=SC2034  # the scripts that read this file use it
 SPEC=$SITE/cluster.yaml

@@ -35,6 +35,8 @@ web_up() {
     mkdir -p "$www"
     ln -sfn "$(cached apt)" "$www/apt"
     ln -sfn "$(cached images)" "$www/images"
+    # Is there once `lab up` was given a package of the agent.
+    ln -sfn "$QUORATE_LAB/agent/repository" "$www/agent"
     start_server web busybox httpd -f -p "$GATEWAY:$HTTP_PORT" -h "$www"
     for _ in {1..50}; do
         if curl -fsS -o /dev/null "http://$GATEWAY:$HTTP_PORT/apt/InRelease" 2>/dev/null; then return; fi

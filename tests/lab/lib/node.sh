@@ -31,8 +31,8 @@ node_prepare() {
         -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
 }
 
-# node_agent NAME: puts the agent given to `lab up`, its units and its user into the node; enabling it is left to the
-# test.
+# node_agent NAME: puts the program given to `lab up`, if it was one, with its units and its user into the node; see agent.sh. Enabling
+# it is left to the test.
 node_agent() {
     local root packaging=$LAB/../../packaging
     root=$(node_folder "$1")/root
@@ -107,12 +107,13 @@ node_boot() {
     node_address "$1" >/dev/null
     if node_pid "$1" >/dev/null; then
         node_agent "$1"
-        return
+    else
+        node_prepare "$1"
+        node_agent "$1"
+        node_launch "$1"
+        node_settle "$1"
     fi
-    node_prepare "$1"
-    node_agent "$1"
-    node_launch "$1"
-    node_settle "$1"
+    agent_package "$1"
 }
 
 # Pulls the plug: SIGKILL to PID 1, which takes every process of the node along. Its state stays.

@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# What is done with the machine, and what must then be true.
+
+quorate() { "$QUORATE_BIN/quorate" "$@" --state "$VM/site" -f "$SPEC"; }
+
+enrolled() { grep -q "^$NODE is enrolled" "$VM/serve.log"; }
+
+# A first connection to an emulated machine takes longer than quorate waits for one.
+agent_answers() { eventually 600 'its agent answers' quorate plan; }
+
+# Tells this identity from any other; fails where there is none.
+identity() { in_guest 'find /var/lib/quorate-agent -name chain.pem -exec sha256sum {} + 2>/dev/null | grep .'; }
+
+first_boot_done() { [[ $(in_guest cloud-init status) == 'status: done' ]]; }
+
+# By the schema of the machine's own cloud-init.
+samples_are_valid() {
+    local sample
+    for sample in "$CHECKOUT"/packaging/cloud-init/user-data*.yaml; do
+        to_guest "$sample" /run/sample.yaml
+        in_guest cloud-init schema --config-file /run/sample.yaml >"$VM/schema.log" 2>&1 || fail "$sample: $(cat "$VM/schema.log")"
+    done
+    step 'cloud-init takes the samples'
+}
+
+# A container's kernel is its host's, and has these for long.
+bare() {
+    in_guest '! grep -qE "^(overlay|br_netfilter) " /proc/modules; swapon --show --noheadings | grep -q .' ||
+        fail 'the machine is not bare: the modules are loaded already, or its swap is off'
+    step 'overlay and br_netfilter are not loaded, and swap is on'
+}
+
+# prepared WHEN
+prepared() {
+    in_guest "set -e
+        for module in overlay br_netfilter; do grep -q \"^\$module \" /proc/modules; done
+        test -z \"\$(swapon --show --noheadings)\"
+        for name in bridge/bridge-nf-call-iptables bridge/bridge-nf-call-ip6tables ipv4/ip_forward; do test \"\$(cat /proc/sys/net/\$name)\" = 1; done
+        grep -q '^$ADDRESS.*$NODE' /etc/hosts
+        systemctl --quiet is-active quorate-agent containerd" || fail "$1 the machine is not prepared"
+    step "$1 modules are loaded, sysctls set, swap is off, /etc/hosts knows the node, agent and containerd run"
+}
+
+# apply_until GOAL SECONDS: shows each order, and presses Ctrl-C at the one for GOAL; without one, it must end well.
+apply_until() {
+    local until=$1 deadline=$((SECONDS + $2)) applying goal doing status=0
+    # Its own session's job: `&` alone would have it ignore Ctrl-C.
+    exec {events}< <(trap - INT; exec "$QUORATE_BIN/quorate" apply --state "$VM/site" -f "$SPEC" --output json 2>"$VM/apply.err")
+    applying=$!
+    while ((SECONDS < deadline)) && read -r -t $((deadline - SECONDS)) goal doing; do
+        step "quorate: $doing"
+        if [[ $goal == "$until" ]]; then kill -INT "$applying"; fi
+    done < <(tee "$VM/apply.json" <&"$events" |
+        jq --unbuffered --raw-output 'select(.event.kind == "dispatched") | .event | .step.goal + " " + .doing')
+    ((SECONDS < deadline)) || fail "quorate apply has not ended within $2 s: $(tail -n 1 "$VM/apply.json")"
+    exec {events}<&-
+    wait "$applying" || status=$?
+    if [[ $status != 130 || -z $until ]] && [[ $status != 0 || -n $until ]]; then
+        fail "quorate apply has ended with $status: $(cat "$VM/apply.err"; tail -n 1 "$VM/apply.json")"
+    fi
+}
+
+# nothing_left_of PATTERN: no step of these goals is in a plan.
+nothing_left_of() {
+    local left
+    quorate plan --output json >"$VM/plan.json" || fail 'quorate plan fails'
+    left=$(jq --raw-output '.. | objects | .goal? | strings' "$VM/plan.json" | sort -u)
+    [[ -n $left ]] || fail 'the plan is empty'
+    ! grep -xE "$1" <<<"$left" || fail 'these steps were done, and are left again'
+    step "nothing to prepare is left; next: $(head -n 1 <<<"$left")"
+}
+
+# What stays of the token on the medium must be worth nothing, and on the machine nothing of it must stay.
+token_is_spent() {
+    local told server copies
+    in_guest test ! -e /etc/quorate/enrol.token || fail 'the token is still in /etc/quorate/enrol.token'
+    in_guest 'set -e; install -d -m 700 /root/thief; echo "identityFolder: /root/thief/identity" >/root/thief/agent.yaml
+        mount -o ro LABEL=CIDATA /mnt; grep -o "qrt1_.*" /mnt/user-data >/root/thief/token; umount /mnt; test -s /root/thief/token'
+    copies=$(in_guest 'grep -rlFf /root/thief/token /etc /run/cloud-init /var/lib /var/log /tmp || true')
+    the_token_may_stay || [[ -z $copies ]] || fail "the token is still in $copies"
+    "$QUORATE_BIN/quorate" serve --state "$VM/site" --listen "$GATEWAY:7444" >"$VM/serve-again.log" 2>&1 &
+    server=$!
+    eventually 60 'quorate serves again' grep -q . "$VM/serve-again.log"
+    told=$(in_guest "quorate-agent --settings /root/thief/agent.yaml enrol --coordinator $GATEWAY:7444 --token-file /root/thief/token" 2>&1) &&
+        fail 'the token of the medium has served twice'
+    [[ $told == *refused* ]] || fail "the token of the medium was not refused: $told"
+    kill -INT "$server"
+    in_guest rm -r /root/thief
+    step "the token of the medium: $told"
+}
