@@ -135,12 +135,10 @@ fn invalid(error: &WireError) -> Status {
 }
 
 fn unavailable(away: &Away) -> Status {
-    match away {
-        Away::Broken(error @ FrameError::Oversize(_)) => {
-            Status::from(&Refusal::Invalid(in_one_line(error)))
-        }
-        away => Status::unavailable(in_one_line(away)),
+    if let Away::Broken(error @ FrameError::Oversize(_)) = away {
+        return Status::from(&Refusal::Invalid(in_one_line(error)));
     }
+    Status::unavailable(in_one_line(away))
 }
 
 /// Not shown: it may hold a secret.

@@ -7,7 +7,8 @@ use crate::secret::Secret;
 
 /// A goal by its document, as it crosses the wire.
 fn goal(kind: &str, fields: Value) -> Goal {
-    serde_json::from_value(json!({ (kind): fields })).unwrap()
+    let document = Map::from_iter([(kind.to_owned(), fields)]);
+    serde_json::from_value(Value::Object(document)).unwrap()
 }
 
 fn sysctl(key: &str, value: &str) -> Goal {
