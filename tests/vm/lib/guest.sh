@@ -31,7 +31,6 @@ users: []
 ssh_authorized_keys: ["$(cat "$VM/key.pub")"]
 ssh_genkeytypes: [ed25519]
 ssh_deletekeys: false
-locale: false
 YAML
     before_the_unit
     rm -f "$VM/seed.iso"
