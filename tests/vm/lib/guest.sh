@@ -31,7 +31,6 @@ users: []
 ssh_authorized_keys: ["$(cat "$VM/key.pub")"]
 ssh_genkeytypes: [ed25519]
 ssh_deletekeys: false
-locale: false
 YAML
     before_the_unit
     rm -f "$VM/seed.iso"
@@ -39,11 +38,11 @@ YAML
 }
 
 guest_boot() {
-    local disk
+    local disk patience='systemd.default_timeout_start_sec=900 systemd.default_device_timeout_sec=900'
     disk=$(cached "vm-$DEBIAN")
     qemu-system-x86_64 -accel "$ACCEL" -machine q35 -cpu Nehalem -smp 2 -m 2560 -nodefaults -display none -monitor none \
         -kernel "$disk/vmlinuz" -initrd "$disk/initrd.img" \
-        -append 'root=LABEL=root rw console=ttyS0 net.ifnames=0 panic=10 systemd.show_status=1' \
+        -append "root=LABEL=root rw console=ttyS0 net.ifnames=0 panic=10 $patience" \
         -serial "file:$CONSOLE" -device virtio-rng-pci \
         -drive "file=$VM/root.img,format=raw,if=virtio,cache=unsafe" \
         -drive "file=$VM/swap.img,format=raw,if=virtio" \
