@@ -32,7 +32,6 @@ ssh_authorized_keys: ["$(cat "$VM/key.pub")"]
 ssh_genkeytypes: [ed25519]
 ssh_deletekeys: false
 YAML
-    before_the_unit
     rm -f "$VM/seed.iso"
     xorriso -as mkisofs -quiet -volid CIDATA -joliet -rock -output "$VM/seed.iso" "$VM/seed" 2>"$VM/xorriso.log"
 }
