@@ -50,7 +50,6 @@ serve() {
 # The sample of packaging/cloud-init with what is this site's. The token is no argument of anything.
 user_data() {
     mkdir -p "$VM/seed"
-    # shellcheck disable=SC2046  # one option or none
     (umask 077; "$QUORATE_BIN/quorate" node token "$NODE" --approve auto --state "$VM/site" 2>/dev/null >"$VM/token")
     awk -v key="$(cached key)/key.asc" -v token="$VM/token" -v name="$NODE" -v coordinator="$GATEWAY:7444" \
         -v url="http://$GATEWAY:$HTTP_PORT/agent/" '
