@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt as _};
 use quorate_proto::trust::{Peer, SiteId, Who};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::wire::{Cancellation, MESSAGE_BYTES, Order, WireError, node};
-use quorate_proto::{Event, Goal, Refusal, Term, in_one_line};
+use quorate_proto::{Event, Goal, Redactor, Refusal, Term, in_one_line};
 use tonic::{Request, Response, Status};
 
 use crate::host::HostError;
@@ -109,7 +109,8 @@ fn to_wire(
 }
 
 fn invalid(error: &WireError) -> Status {
-    Status::from(&Refusal::Invalid(in_one_line(error)))
+    // What was not understood may be a secret in the wrong place.
+    Status::from(&Refusal::Invalid(Redactor::default().text(&in_one_line(error))))
 }
 
 fn not_taken(error: &NotTaken) -> Status {
@@ -120,7 +121,7 @@ fn not_taken(error: &NotTaken) -> Status {
 }
 
 fn host_status(error: &HostError) -> Status {
-    Status::internal(in_one_line(error))
+    Status::internal(Redactor::default().text(&in_one_line(error)))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName,
-    OperationId, Refusal, Secret, Term, in_one_line,
+    OperationId, Redactor, Refusal, Secret, Term, in_one_line,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -110,7 +110,10 @@ impl Worker {
                 ledger.put(&*host, Content { term: content.term, under_way: None }).await?;
                 None
             }
-            (Some(begun), false) => Some(Arc::new(Operation::new(begun))),
+            (Some(begun), false) => {
+                // Its secrets went with the agent that knew them: shapes are left.
+                Some(Arc::new(Operation::new(begun, Redactor::default())))
+            }
         };
         let state = Mutex::new(State { ledger, latest: left.clone() });
         let worker = Arc::new(Self { node, host, goals, state });
@@ -154,11 +157,16 @@ impl Worker {
 
     /// A finding for each goal, in their order. Runs beside an operation too.
     pub async fn check(&self, goals: &[Goal]) -> Vec<Finding> {
+        let redactor = {
+            let latest = &self.state.lock().await.latest;
+            latest.as_ref().map(|latest| latest.redactor.clone()).unwrap_or_default()
+        };
         let mut checks = Vec::new();
         for goal in goals {
             checks.push(self.check_one(goal).boxed());
         }
-        stream::iter(checks).buffered(CHECKS_AT_ONCE).collect().await
+        let findings = stream::iter(checks).buffered(CHECKS_AT_ONCE);
+        findings.map(|finding| redactor.finding(finding)).collect().await
     }
 
     /// Begins an operation, or attaches to it; the stream ends with `Event::Ended`.
@@ -203,7 +211,8 @@ impl Worker {
         state.ledger.put(&*self.host, content).await?;
         let (id, goal, run) = (&begun.operation, begun.goal.id(), &begun.term.run);
         tracing::info!(operation = %id, goal, %run, "operation begins");
-        let operation = Arc::new(Operation::new(begun));
+        let redactor = material.as_ref().map(Redactor::of).unwrap_or_default();
+        let operation = Arc::new(Operation::new(begun, redactor));
         state.latest = Some(Arc::clone(&operation));
         tokio::spawn(Arc::clone(self).carry_out(Arc::clone(&operation), material));
         Ok(operation)
@@ -221,7 +230,7 @@ impl Worker {
         let mut failure = None;
         if !finding.is_satisfied() || goal.is_of_one_run() {
             let (events, received) = mpsc::unbounded_channel();
-            let progress = Progress::new(events);
+            let progress = Progress::hiding(operation.redactor.clone(), events);
             let apply = async {
                 let work = Work { progress: &progress, material: material.as_ref() };
                 (self.goals)(goal).apply(&*self.host, &work).await
@@ -245,7 +254,7 @@ impl Worker {
     /// An operation is not over while a unit of it runs: the next one would work beside it.
     async fn see_units_end(&self, operation: &Operation) -> Option<Failure> {
         let (events, received) = mpsc::unbounded_channel();
-        let progress = Progress::new(events);
+        let progress = Progress::hiding(operation.redactor.clone(), events);
         let follow = async {
             let mut outcome = Ok(());
             loop {
@@ -309,6 +318,8 @@ impl Worker {
 
     /// Clears the ledger, then tells: who hears of the end may send the next order at once.
     async fn conclude(&self, operation: &Operation, finding: Finding, failure: Option<Failure>) {
+        let finding = operation.redactor.finding(finding);
+        let failure = failure.map(|failure| operation.redactor.failure(failure));
         let mut state = self.state.lock().await;
         let over = Content { term: state.ledger.content.term.clone(), under_way: None };
         if let Err(error) = state.ledger.put(&*self.host, over).await {

@@ -7,7 +7,7 @@ pub mod linux;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
+use quorate_proto::{EtcdFacts, Machine, Redactor, Secret, Sha256};
 use serde_json::Value;
 
 use crate::progress::Progress;
@@ -133,8 +133,10 @@ impl Output {
     }
 }
 
-/// As many of the last lines as messages carry.
+/// As many of the last lines as messages carry, without secrets: of a key whose beginning is cut off
+/// nobody could tell any more that it is one.
 fn last_lines(text: &str) -> Vec<String> {
+    let text = Redactor::default().text(text);
     let lines: Vec<&str> = text.lines().collect();
     let surplus = lines.len().saturating_sub(LINES_KEPT);
     lines.into_iter().skip(surplus).map(str::to_owned).collect()

@@ -75,7 +75,7 @@ pub fn complain(text: &str) {
 pub fn log_warnings() {
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_target(false);
     // Whoever set up a log before is right to keep it.
-    log.with_writer(io::stderr).with_ansi(false).try_init().ok();
+    log.with_writer(|| quorate_proto::redact::Log(io::stderr())).with_ansi(false).try_init().ok();
 }
 
 /// Whether what goes to standard error may be coloured (<https://no-color.org>).
