@@ -1,5 +1,6 @@
 //! The agent: checks and applies goals on the node that it runs on.
 
+pub mod audit;
 pub mod cli;
 pub mod enrol;
 pub mod facts;

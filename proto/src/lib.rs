@@ -3,6 +3,7 @@
 //! Generated types stop in [`wire`], in [`trust`], and those of [`etcd`] in the agent's host; everything
 //! else is plain data.
 
+pub mod audit;
 mod causes;
 mod digest;
 mod event;
@@ -19,6 +20,7 @@ pub mod trust;
 mod version;
 pub mod wire;
 
+pub use audit::AuditHead;
 pub use causes::{causes, in_one_line};
 pub use digest::{DigestError, Sha256, hex};
 pub use event::{Activity, ActivityKind, Event, Failure};

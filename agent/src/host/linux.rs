@@ -92,6 +92,11 @@ impl Host for LinuxHost {
             .await
     }
 
+    async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError> {
+        let (at, content) = (self.at(path), content.to_vec());
+        files::blocking(format!("adding to {path}"), move || files::append(&at, &content)).await
+    }
+
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError> {
         let (at, value) = (self.at(path), value.to_owned());
         files::blocking(format!("setting {path} to {value:?}"), move || files::set(&at, &value))
@@ -179,6 +184,10 @@ impl Host for LinuxHost {
 
     async fn pause(&self, length: Duration) {
         time::sleep(length).await;
+    }
+
+    async fn clock_ms(&self) -> u64 {
+        machine::clock_ms()
     }
 
     fn uptime_ms(&self) -> u64 {

@@ -21,6 +21,8 @@ pub trait Host: Send + Sync {
     async fn list(&self, folder: &str) -> Result<Vec<String>, HostError>;
     /// Replaces a whole file, durably: readers see the old content or the new. Makes the folder.
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError>;
+    /// Adds to a file's end, durably, in one write. Makes the file and its folder, for root alone.
+    async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError>;
     /// Sets a file of the kernel's, such as `/proc/sys/net/ipv4/ip_forward`, in place.
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError>;
     /// Removes a file; no error where there is none.
@@ -58,6 +60,10 @@ pub trait Host: Send + Sync {
     async fn machine(&self) -> Result<Machine, HostError>;
     /// Lets time pass, between two looks at something that others bring about.
     async fn pause(&self, time: Duration);
+    /// The machine's clock, milliseconds since 1970, for records.
+    async fn clock_ms(&self) -> u64 {
+        self.machine().await.map_or(0, |machine| machine.clock_ms)
+    }
     /// Milliseconds since the machine booted, for deadlines.
     fn uptime_ms(&self) -> u64;
 

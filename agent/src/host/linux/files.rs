@@ -50,6 +50,21 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
     File::open(folder)?.sync_all()
 }
 
+/// Adds to a file's end: after it returned, a power cut leaves all of it. A write that failed is taken
+/// back as far as the disk lets us.
+pub(super) fn append(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
+    DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let before = file.metadata()?.len();
+    if let Err(error) = file.write_all(content) {
+        file.set_len(before).ok();
+        return Err(error);
+    }
+    file.sync_data()?;
+    if before == 0 { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
 /// Writes into a file that exists, as the kernel's files want it: no other file takes its place.
 pub(super) fn set(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())

@@ -272,6 +272,7 @@ impl Fleet for FakeFleet {
         let ca = CaFacts { pem: "the authority".to_owned(), spki: Sha256::of(b"authority") };
         let etcd = EtcdFacts { cluster_id: 1, leader: Some(1), members };
         Ok(Facts {
+            audit: None,
             node: name.clone(),
             agent_version: "0.1.0".to_owned(),
             machine: Machine {
