@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands ask, decide and hand over; `ui` prints.
 
 mod apply;
+mod audit;
 mod error;
 pub mod init;
 mod kubeconfig;
@@ -23,7 +24,7 @@ use clap::{Parser, Subcommand};
 pub use error::{CliError, Exit};
 
 use crate::driver::{Drawn, draw_up, survey};
-use crate::fleet::{Fleet, GrpcFleet};
+use crate::fleet::{Anchored, Fleet, GrpcFleet};
 use crate::plan::Procedure;
 use crate::site::{Site, SiteError};
 use crate::spec::{self as specification, Loaded, Problems};
@@ -45,6 +46,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Status(status::StatusArgs),
     Runs(runs::RunsArgs),
+    Audit(audit::AuditArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Spec(spec::SpecArgs),
     Init(init::InitArgs),
@@ -61,6 +63,7 @@ impl Cli {
             Command::Verify(args) => args.run().await,
             Command::Status(args) => args.run().await,
             Command::Runs(args) => args.run(),
+            Command::Audit(args) => args.run().await,
             Command::Kubeconfig(args) => args.run().await,
             Command::Spec(args) => Ok(spec(args)),
             Command::Init(args) => site::init(args),
@@ -133,7 +136,9 @@ impl ClusterArgs {
         let credentials = Arc::new(ArcSwap::from_pointee(credentials));
         let fleet = GrpcFleet::new(&loaded.spec, &site.id(), &credentials);
         let fleet = fleet.map_err(|error| site::error(&SiteError::Trust(error)))?;
-        Ok(OpenCluster { loaded, store, fleet: Arc::new(fleet) })
+        let anchors = site.store().map_err(|error| site::error(&error))?;
+        let fleet = Arc::new(Anchored::new(fleet, anchors));
+        Ok(OpenCluster { loaded, store, fleet })
     }
 
     fn spec_error(&self, problems: &Problems) -> CliError {

@@ -170,7 +170,9 @@ impl Attempt<'_> {
                     return News::Busy { operation, goal };
                 }
                 Err(FleetError::Refused { why, .. }) => return News::Told(refused(why)),
-                Err(FleetError::Stranger { why, .. }) => return News::Lost(why),
+                Err(FleetError::Stranger { why, .. } | FleetError::Distrusted { why, .. }) => {
+                    return News::Lost(why);
+                }
                 Err(FleetError::Silent { why, .. }) => why,
             };
             let Some(wait) = patience.next() else { return News::Lost(why) };

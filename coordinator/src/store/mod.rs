@@ -4,6 +4,7 @@
 //!
 //! A module for each group of tables: its `TABLES` and its methods of [`Store`].
 
+mod audit;
 mod nodes;
 mod runs;
 mod tokens;
@@ -101,7 +102,10 @@ impl Store {
         let mut connection =
             open(&path).map_err(|source| StoreError::Open { path: path.clone(), source })?;
         match make_tables(&mut connection).map_err(writing)? {
-            VERSION => Ok(Self { connection }),
+            VERSION => {
+                connection.execute_batch(audit::TABLE).map_err(writing)?;
+                Ok(Self { connection })
+            }
             found => Err(StoreError::Newer { path, found }),
         }
     }

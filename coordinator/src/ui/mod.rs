@@ -3,6 +3,7 @@
 //! A run is shown by one of three views of the same events: `plain`, `live` and `json`. Results go to
 //! standard output, errors and warnings to standard error.
 
+pub mod audit_text;
 pub mod drift_text;
 pub mod json;
 mod live;

@@ -42,6 +42,10 @@ fn of_value(value: &str) -> Vec<String> {
         STANDARD.encode(value),
     ];
     forms.extend(within_base64(value));
+    if value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        // Digits mean the same in capitals.
+        forms.extend([value.to_ascii_uppercase(), value.to_ascii_lowercase()]);
+    }
     let safe = forms.iter().skip(7).map(|form| form.replace('+', "-").replace('/', "_"));
     let safe: Vec<String> = safe.collect();
     forms.extend(safe);
