@@ -1,6 +1,7 @@
 //! The agent: checks and applies goals on the node that it runs on.
 
 pub mod access;
+pub mod audit;
 pub mod cli;
 pub mod daemon;
 pub mod enrol;

@@ -16,7 +16,7 @@ use quorate_agent::identity::{self, NodeIdentity, NodeIdentityError};
 use quorate_agent::serve::{self, ServeError};
 use quorate_agent::settings::{LogLevel, Settings, SettingsError};
 use quorate_proto::trust::JoinToken;
-use quorate_proto::{Secret, in_one_line};
+use quorate_proto::{Secret, in_one_line, redact};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -210,7 +210,7 @@ fn log(level: LogLevel) {
     let ours = ["quorate_agent", "quorate_proto"].map(|name| (name, level));
     let filter = Targets::new().with_targets(ours).with_default(level.min(LevelFilter::WARN));
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| redact::Log(std::io::stderr()))
         .with_ansi(false)
         .without_time()
         .with_target(false);

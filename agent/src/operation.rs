@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{Stream, StreamExt as _, stream};
-use quorate_proto::{Activity, Event, Failure, Finding};
+use quorate_proto::{Activity, Event, Failure, Finding, Redactor};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -18,6 +18,8 @@ const RESERVED: usize = 256;
 #[derive(Debug)]
 pub struct Operation {
     pub begun: Begun,
+    /// Knows what the order brought that nobody may read.
+    pub redactor: Redactor,
     told: Mutex<Told>,
     cancel: Notify,
 }
@@ -32,8 +34,8 @@ struct Told {
 
 impl Operation {
     /// An operation that the ledger holds already.
-    pub fn new(begun: Begun) -> Self {
-        Self { begun, told: Mutex::default(), cancel: Notify::new() }
+    pub fn new(begun: Begun, redactor: Redactor) -> Self {
+        Self { begun, redactor, told: Mutex::default(), cancel: Notify::new() }
     }
 
     /// The events from now on, after the present activity; the last is always `Ended`.
@@ -115,8 +117,8 @@ mod tests {
 
     fn operation() -> Arc<Operation> {
         let operation = OperationId("1".to_owned());
-        let goal = Goal::SwapOff;
-        Arc::new(Operation::new(Begun { operation, term: Term::default(), goal, since_ms: 0 }))
+        let begun = Begun { operation, term: Term::default(), goal: Goal::SwapOff, since_ms: 0 };
+        Arc::new(Operation::new(begun, Redactor::default()))
     }
 
     fn activity(text: &str) -> Event {

@@ -1,16 +1,34 @@
 //! Where a goal tells what it is doing.
 
-use quorate_proto::{Activity, ActivityKind, Event};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quorate_proto::{Activity, ActivityKind, Event, Redactor, redact};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Takes the events of one operation. Telling never fails: nobody may be listening.
+/// Takes the events of one operation, and hides its secrets. Telling never fails: nobody may be
+/// listening.
 #[derive(Debug, Clone)]
-pub struct Progress(UnboundedSender<Event>);
+pub struct Progress {
+    events: UnboundedSender<Event>,
+    redactor: Redactor,
+    lines: Arc<Mutex<redact::Lines>>,
+}
 
 impl Progress {
-    /// Events go to this channel.
+    /// Events go to this channel; no secret is known by its value.
     pub fn new(events: UnboundedSender<Event>) -> Self {
-        Self(events)
+        Self::hiding(Redactor::default(), events)
+    }
+
+    /// Events go to this channel, without these secrets.
+    pub fn hiding(redactor: Redactor, events: UnboundedSender<Event>) -> Self {
+        let lines = Arc::new(Mutex::new(redact::Lines::new(redactor.clone())));
+        Self { events, redactor, lines }
+    }
+
+    /// For what is kept of a command's output beside the events.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// From now on the operation does this.
@@ -24,7 +42,8 @@ impl Progress {
     }
 
     fn send(&self, event: Event) {
+        let event = self.lines.lock().unwrap_or_else(PoisonError::into_inner).event(event);
         // The receiver is gone when the coordinator is: the work goes on all the same.
-        self.0.send(event).ok();
+        self.events.send(event).ok();
     }
 }

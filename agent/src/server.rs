@@ -1,5 +1,7 @@
 //! Calls in, typed values out, refusals to statuses. Decides nothing but who may call.
 
+use std::error::Error;
+use std::future::ready;
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
@@ -7,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use quorate_proto::trust::{Call as Right, Peer};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
-use quorate_proto::{NodeName, Refusal, in_one_line};
+use quorate_proto::{NodeName, Redactor, Refusal, in_one_line};
 use tonic::{Request, Response, Status};
 
 use crate::access::Access;
@@ -57,6 +59,7 @@ const NO_KUBECONFIG: &str =
 #[tonic::async_trait]
 impl Node for NodeService {
     type EnsureStream = BoxStream<'static, Result<node::Event, Status>>;
+    type AuditStream = BoxStream<'static, Result<node::AuditReply, Status>>;
 
     async fn describe(
         &self,
@@ -117,6 +120,26 @@ impl Node for NodeService {
         }
     }
 
+    async fn audit(
+        &self,
+        request: Request<node::AuditRequest>,
+    ) -> Result<Response<Self::AuditStream>, Status> {
+        let caller = self.authorise(&request, Right::Audit)?;
+        let call = Call::Audit { after: request.get_ref().after };
+        let (first, others) = self.ask(caller, call).await?;
+        let replies = stream::iter([Ok(first)]).chain(others);
+        let replies = replies.filter_map(|reply| {
+            ready(match reply {
+                Ok(Reply::AuditLines(lines)) => Some(Ok(node::AuditReply { lines })),
+                Ok(Reply::AuditEnd) => None,
+                Ok(Reply::Failed { why }) => Some(Err(Status::internal(why))),
+                Ok(other) => Some(Err(beside(&other))),
+                Err(away) => Some(Err(unavailable(&away))),
+            })
+        });
+        Ok(Response::new(replies.boxed()))
+    }
+
     async fn cancel(
         &self,
         request: Request<node::CancelRequest>,
@@ -131,14 +154,19 @@ impl Node for NodeService {
 }
 
 fn invalid(error: &WireError) -> Status {
-    Status::from(&Refusal::Invalid(in_one_line(error)))
+    Status::from(&Refusal::Invalid(clean(error)))
 }
 
 fn unavailable(away: &Away) -> Status {
     if let Away::Broken(error @ FrameError::Oversize(_)) = away {
-        return Status::from(&Refusal::Invalid(in_one_line(error)));
+        return Status::from(&Refusal::Invalid(clean(error)));
     }
-    Status::unavailable(in_one_line(away))
+    Status::unavailable(clean(away))
+}
+
+/// What was not understood may be a secret in the wrong place.
+fn clean(error: &(dyn Error + 'static)) -> String {
+    Redactor::default().text(&in_one_line(error))
 }
 
 /// Not shown: it may hold a secret.

@@ -8,14 +8,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
+use quorate_proto::audit::Deed;
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName,
-    OperationId, Refusal, Secret, Term, in_one_line,
+    OperationId, Redactor, Refusal, Secret, Sha256, Term, in_one_line,
 };
 use tokio::sync::{Mutex, mpsc};
 
+use crate::audit::{self, Audit, AuditError};
+use crate::executor::Caller;
 use crate::facts;
 use crate::failure;
 use crate::goal::{Ensure, Work};
@@ -58,6 +61,10 @@ pub enum NotTaken {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
+    Host(#[from] HostError),
 }
 
 /// What does the work of this node.
@@ -69,6 +76,7 @@ pub struct Worker {
 
 struct State {
     ledger: Ledger,
+    audit: Audit,
     /// The operation under way, or the last one: its end is kept for whoever asks again.
     latest: Option<Arc<Operation>>,
 }
@@ -99,7 +107,16 @@ impl Worker {
     ) -> Result<Arc<Self>, OpenError> {
         let mut ledger = Ledger::load(&*host, state_folder).await?;
         let units = host.units_under_way().await.map_err(OpenError::Units)?;
+        let mut audit = Audit::open(&*host, state_folder).await;
         let content = ledger.content.clone();
+        let boot = host.machine().await.map(|machine| machine.boot_id).unwrap_or_default();
+        let started = Deed::AgentStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot,
+            operation: content.under_way.as_ref().map(|begun| begun.operation.clone()),
+            goes_on: content.under_way.is_some() && !units.is_empty(),
+        };
+        audit.note(&*host, started).await;
         let left = match (content.under_way, units.is_empty()) {
             (None, true) => None,
             (None, false) => return Err(OpenError::Stray(units)),
@@ -108,9 +125,12 @@ impl Worker {
                 ledger.put(&*host, Content { term: content.term, under_way: None }).await?;
                 None
             }
-            (Some(begun), false) => Some(Arc::new(Operation::new(begun))),
+            (Some(begun), false) => {
+                // Its secrets went with the agent that knew them: shapes are left.
+                Some(Arc::new(Operation::new(begun, Redactor::default())))
+            }
         };
-        let state = Mutex::new(State { ledger, latest: left.clone() });
+        let state = Mutex::new(State { ledger, audit, latest: left.clone() });
         let worker = Arc::new(Self { host, goals, state });
         if let Some(operation) = left {
             tracing::info!(operation = %operation.begun.operation, "goes on");
@@ -120,18 +140,18 @@ impl Worker {
     }
 
     /// From now on no order of an older term begins: who looks next sees all that can still happen.
-    pub async fn claim(&self, term: &Term) -> Result<(), NotTaken> {
+    pub async fn claim(&self, caller: &Caller, term: &Term) -> Result<(), NotTaken> {
         let mut state = self.state.lock().await;
-        let content = state.admit(term)?;
-        Ok(state.ledger.put(&*self.host, content).await?)
+        let claimed = self.obey(&mut state, caller, term).await;
+        self.told(&mut state, caller, || format!("a claim of term {term}"), claimed).await
     }
 
     /// What the node of this name is and holds.
     pub async fn describe(&self, node: &NodeName) -> Result<Facts, HostError> {
-        let (term, under_way) = {
+        let (term, under_way, audit) = {
             let state = self.state.lock().await;
             let under_way = state.under_way().map(|operation| operation.begun.facts());
-            (state.ledger.content.term.clone(), under_way)
+            (state.ledger.content.term.clone(), under_way, state.audit.head().cloned())
         };
         let host = &*self.host;
         Ok(Facts {
@@ -142,66 +162,174 @@ impl Worker {
             under_way,
             kubernetes: facts::kubernetes(host).await?,
             etcd: facts::etcd(host).await,
+            audit,
         })
     }
 
     /// The cluster's admin kubeconfig; `None` where this node has none.
-    pub async fn kubeconfig(&self) -> Result<Option<Secret>, HostError> {
-        Ok(self.host.text(ADMIN_CONF).await?.map(Secret::new))
+    pub async fn kubeconfig(&self, caller: &Caller) -> Result<Option<Secret>, NotTaken> {
+        let Some(kubeconfig) = self.host.text(ADMIN_CONF).await?.map(Secret::new) else {
+            return Ok(None);
+        };
+        let audit = &mut self.state.lock().await.audit;
+        audit.record(&*self.host, Deed::Kubeconfig { by: caller.into() }).await?;
+        Ok(Some(kubeconfig))
+    }
+
+    /// The lines of the audit log after this number, a few at a time.
+    pub async fn audit(
+        &self,
+        after: u64,
+    ) -> impl Stream<Item = Result<Vec<String>, HostError>> + use<> {
+        let folder = self.state.lock().await.audit.folder().to_owned();
+        let place = (Arc::clone(&self.host), folder, None);
+        let segments = stream::try_unfold(place, move |(host, folder, mut place)| async move {
+            let lines = Audit::lines(&*host, &folder, after, &mut place).await?;
+            Ok(lines.map(|lines| (lines, (host, folder, place))))
+        });
+        let parcels = |lines| stream::iter(audit::parcels(lines).into_iter().map(Ok));
+        segments.map_ok(parcels).try_flatten().boxed()
+    }
+
+    /// Writes down that something was asked for which nobody may ask.
+    pub async fn refused(&self, caller: &Caller, asked: &str, why: &str) {
+        let why = audit::text(&Redactor::default(), why);
+        let refused = Deed::Refused { by: caller.into(), asked: asked.to_owned(), why };
+        self.state.lock().await.audit.note(&*self.host, refused).await;
     }
 
     /// A finding for each goal, in their order. Runs beside an operation too.
     pub async fn check(&self, goals: &[Goal]) -> Vec<Finding> {
+        let redactor = {
+            let latest = &self.state.lock().await.latest;
+            latest.as_ref().map(|latest| latest.redactor.clone()).unwrap_or_default()
+        };
         let mut checks = Vec::new();
         for goal in goals {
             checks.push(self.check_one(goal).boxed());
         }
-        stream::iter(checks).buffered(CHECKS_AT_ONCE).collect().await
+        let findings = stream::iter(checks).buffered(CHECKS_AT_ONCE);
+        findings.map(|finding| redactor.finding(finding)).collect().await
     }
 
     /// Begins an operation, or attaches to it; the stream ends with `Event::Ended`.
     pub async fn ensure(
         self: &Arc<Self>,
+        caller: &Caller,
         order: Order,
     ) -> Result<impl Stream<Item = Event> + Send + use<>, NotTaken> {
         let mut state = self.state.lock().await;
-        let content = state.admit(&order.term)?;
+        let (operation, goal) = (order.operation.clone(), order.goal.id());
+        let taken = self.take(&mut state, caller, order).await;
+        let asked = || format!("operation {operation}, {goal}");
+        let (operation, attached) = self.told(&mut state, caller, asked, taken).await?;
+        Ok(operation.follow(attached))
+    }
+
+    async fn take(
+        self: &Arc<Self>,
+        state: &mut State,
+        caller: &Caller,
+        order: Order,
+    ) -> Result<(Arc<Operation>, bool), NotTaken> {
         if let Some(latest) = state.latest.clone() {
             let same = latest.begun.operation == order.operation;
             if same || !latest.is_over() {
-                state.ledger.put(&*self.host, content).await?;
-                return Ok(attachable(latest, &order)?.follow(true));
+                self.obey(state, caller, &order.term).await?;
+                return Ok((attachable(latest, &order)?, true));
             }
         }
-        Ok(self.begin(&mut state, order).await?.follow(false))
+        state.admit(&order.term)?;
+        Ok((self.begin(state, caller, order).await?, false))
+    }
+
+    /// Takes note of a newer term; an older one is refused.
+    async fn obey(&self, state: &mut State, caller: &Caller, term: &Term) -> Result<(), NotTaken> {
+        let content = state.admit(term)?;
+        if content == state.ledger.content {
+            return Ok(());
+        }
+        let claimed = Deed::Claimed { by: caller.into(), term: term.clone() };
+        state.audit.record(&*self.host, claimed).await?;
+        Ok(state.ledger.put(&*self.host, content).await?)
+    }
+
+    /// Writes a refusal down.
+    async fn told<T>(
+        &self,
+        state: &mut State,
+        caller: &Caller,
+        asked: impl FnOnce() -> String,
+        result: Result<T, NotTaken>,
+    ) -> Result<T, NotTaken> {
+        // Of what the log does not take there is no use in writing to the log.
+        if let Err(error) = &result
+            && !matches!(error, NotTaken::Audit(_))
+        {
+            let clean = |said: &str| audit::text(&Redactor::default(), said);
+            let (asked, why) = (clean(&asked()), clean(&in_one_line(error)));
+            state.audit.note(&*self.host, Deed::Refused { by: caller.into(), asked, why }).await;
+        }
+        result
     }
 
     /// Asks an operation to end; no error where it is over already.
-    pub async fn cancel(&self, operation: &OperationId, term: &Term) -> Result<(), NotTaken> {
+    pub async fn cancel(
+        &self,
+        caller: &Caller,
+        operation: &OperationId,
+        term: &Term,
+    ) -> Result<(), NotTaken> {
         let mut state = self.state.lock().await;
-        let content = state.admit(term)?;
-        state.ledger.put(&*self.host, content).await?;
+        let cancelled = self.end(&mut state, caller, operation, term).await;
+        let asked = || format!("to cancel operation {operation}");
+        self.told(&mut state, caller, asked, cancelled).await
+    }
+
+    async fn end(
+        &self,
+        state: &mut State,
+        caller: &Caller,
+        operation: &OperationId,
+        term: &Term,
+    ) -> Result<(), NotTaken> {
+        self.obey(state, caller, term).await?;
         let under_way = state.under_way().filter(|latest| latest.begun.operation == *operation);
-        if let Some(under_way) = under_way {
+        if let Some(under_way) = under_way.cloned() {
+            let (operation, term) = (operation.clone(), term.clone());
+            let cancelled = Deed::Cancelled { by: caller.into(), operation, term };
+            state.audit.record(&*self.host, cancelled).await?;
             under_way.cancel();
         }
         Ok(())
     }
 
-    /// The ledger first: an operation of which it does not know must not exist.
+    /// The audit log and the ledger first: an operation of which they do not know must not exist.
     async fn begin(
         self: &Arc<Self>,
         state: &mut State,
+        caller: &Caller,
         order: Order,
-    ) -> Result<Arc<Operation>, LedgerError> {
-        let since_ms = self.host.machine().await.map_or(0, |machine| machine.clock_ms);
+    ) -> Result<Arc<Operation>, NotTaken> {
+        let since_ms = self.host.clock_ms().await;
         let Order { operation, term, goal, material } = order;
+        let attempt = Deed::Attempt {
+            by: caller.into(),
+            operation: operation.clone(),
+            term: term.clone(),
+            goal: goal.id(),
+            // Plain data: it cannot fail to serialise.
+            order: Sha256::of(&serde_json::to_vec(&(&operation, &term, &goal)).unwrap_or_default()),
+        };
+        state.audit.record(&*self.host, attempt).await?;
         let begun = Begun { operation, term: term.clone(), goal, since_ms };
         let content = Content { term, under_way: Some(begun.clone()) };
         state.ledger.put(&*self.host, content).await?;
+        state.audit.note(&*self.host, Deed::Begun { operation: begun.operation.clone() }).await;
         let (id, goal, run) = (&begun.operation, begun.goal.id(), &begun.term.run);
         tracing::info!(operation = %id, goal, %run, "operation begins");
-        let operation = Arc::new(Operation::new(begun));
+        let redactor = material.as_ref().map(Redactor::of).unwrap_or_default();
+        let operation = Arc::new(Operation::new(begun, redactor));
         state.latest = Some(Arc::clone(&operation));
         tokio::spawn(Arc::clone(self).carry_out(Arc::clone(&operation), material));
         Ok(operation)
@@ -219,7 +347,7 @@ impl Worker {
         let mut failure = None;
         if !finding.is_satisfied() || goal.is_of_one_run() {
             let (events, received) = mpsc::unbounded_channel();
-            let progress = Progress::new(events);
+            let progress = Progress::hiding(operation.redactor.clone(), events);
             let apply = async {
                 let work = Work { progress: &progress, material: material.as_ref() };
                 (self.goals)(goal).apply(&*self.host, &work).await
@@ -243,7 +371,7 @@ impl Worker {
     /// An operation is not over while a unit of it runs: the next one would work beside it.
     async fn see_units_end(&self, operation: &Operation) -> Option<Failure> {
         let (events, received) = mpsc::unbounded_channel();
-        let progress = Progress::new(events);
+        let progress = Progress::hiding(operation.redactor.clone(), events);
         let follow = async {
             let mut outcome = Ok(());
             loop {
@@ -307,12 +435,20 @@ impl Worker {
 
     /// Clears the ledger, then tells: who hears of the end may send the next order at once.
     async fn conclude(&self, operation: &Operation, finding: Finding, failure: Option<Failure>) {
+        let finding = operation.redactor.finding(finding);
+        let failure = failure.map(|failure| operation.redactor.failure(failure));
         let mut state = self.state.lock().await;
         let over = Content { term: state.ledger.content.term.clone(), under_way: None };
         if let Err(error) = state.ledger.put(&*self.host, over).await {
             tracing::error!("{}", in_one_line(&error));
         }
         let causes = failure.as_ref().map(|failure| failure.causes.join(": ")).unwrap_or_default();
+        let ended = Deed::Ended {
+            operation: operation.begun.operation.clone(),
+            holds: finding.is_satisfied(),
+            why: audit::text(&operation.redactor, &causes),
+        };
+        state.audit.note(&*self.host, ended).await;
         tracing::info!(operation = %operation.begun.operation, holds = finding.is_satisfied(), causes, "ended");
         operation.end(finding, failure);
     }

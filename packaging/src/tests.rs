@@ -170,7 +170,7 @@ fn the_unit_of_first_boots_waits_for_the_token_and_spares_an_enrolled_node() {
     // The command line is one that the program takes.
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     let words = start.split(' ');
-    quorate_agent::cli::Cli::try_parse_from(words).unwrap();
+    Cli::try_parse_from(words).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditHead;
 use crate::digest::Sha256;
 use crate::id::{NodeName, OperationId, Term};
 use crate::version::KubernetesVersion;
@@ -21,6 +22,9 @@ pub struct Facts {
     pub kubernetes: KubernetesFacts,
     /// What this node's own etcd member answers; `None` where there is none or it is silent.
     pub etcd: Option<EtcdFacts>,
+    /// Where the audit log stands; `None` where it is damaged, or the agent keeps none.
+    #[serde(default)]
+    pub audit: Option<AuditHead>,
 }
 
 /// The machine itself.

@@ -3,6 +3,7 @@
 //! Generated types stop in [`wire`], in [`trust`], and those of [`etcd`] in the agent's host; everything
 //! else is plain data.
 
+pub mod audit;
 mod causes;
 mod digest;
 mod event;
@@ -11,12 +12,15 @@ mod finding;
 mod generated;
 pub mod goal;
 mod id;
+mod plain;
+pub mod redact;
 mod refusal;
 mod secret;
 pub mod trust;
 mod version;
 pub mod wire;
 
+pub use audit::AuditHead;
 pub use causes::{causes, in_one_line};
 pub use digest::{DigestError, Sha256, hex};
 pub use event::{Activity, ActivityKind, Event, Failure};
@@ -25,6 +29,8 @@ pub use finding::{Drift, Finding};
 pub use generated::etcd;
 pub use goal::Goal;
 pub use id::{NameError, NodeName, OperationId, RunId, StepId, Term};
+pub use plain::plain;
+pub use redact::Redactor;
 pub use refusal::Refusal;
 pub use secret::{JoinMaterial, Secret};
 pub use version::{KubernetesVersion, VersionError};

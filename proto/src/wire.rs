@@ -22,6 +22,12 @@ pub enum WireError {
     Missing(&'static str),
     #[error("{0} is not understood; the other side may be of another version")]
     Json(&'static str, #[source] serde_json::Error),
+    /// The text says where and not what: it is secret.
+    #[error(
+        "the join material is not understood (line {0}, column {1}); the other side may be of \
+         another version"
+    )]
+    Material(usize, usize),
     #[error("{0:?} is not a kind of activity known here")]
     ActivityKind(String),
     #[error(transparent)]
@@ -213,7 +219,10 @@ impl TryFrom<node::EnsureRequest> for Order {
     fn try_from(request: node::EnsureRequest) -> Result<Self, WireError> {
         let material = match request.material_json.as_str() {
             "" => None,
-            json => Some(from_json("the join material", json)?),
+            json => Some(
+                serde_json::from_str(json)
+                    .map_err(|error| WireError::Material(error.line(), error.column()))?,
+            ),
         };
         let order = Self {
             operation: OperationId(request.operation),

@@ -140,6 +140,7 @@ async fn make(call: Call, channel: &Channel) -> End {
             client.cancel(boasting((&cancellation).into())).await.map(drop)
         }
         Call::Kubeconfig => client.kubeconfig(boasting(node::KubeconfigRequest {})).await.map(drop),
+        Call::Audit => client.audit(boasting(node::AuditRequest { after: 0 })).await.map(drop),
     };
     let Err(status) = result else { return End::Taken };
     match (explain(&status), status.code()) {

@@ -40,6 +40,10 @@ pub enum Call {
     Ensure(Box<Order>),
     Cancel(Cancellation),
     Kubeconfig,
+    Audit {
+        /// Lines up to this number are left out.
+        after: u64,
+    },
 }
 
 impl Call {
@@ -50,12 +54,12 @@ impl Call {
             Self::Check { goals } => goals.iter().try_for_each(Goal::validate),
             Self::Ensure(order) => order.validate(),
             Self::Cancel(cancellation) => cancellation.validate(),
-            Self::Kubeconfig => Ok(()),
+            Self::Kubeconfig | Self::Audit { after: _ } => Ok(()),
         }
     }
 }
 
-/// An executor's answer. All but an event that is not the end is the last of its call.
+/// An executor's answer. All but audit lines and an event that is not the end is the last of its call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
@@ -65,6 +69,8 @@ pub enum Reply {
     Cancelled,
     /// `None` where the node has none.
     Kubeconfig(Option<Secret>),
+    AuditLines(Vec<String>),
+    AuditEnd,
     Refused(Refusal),
     /// The machine did not do or tell something.
     Failed {
@@ -77,10 +83,12 @@ impl Reply {
     pub fn is_last(&self) -> bool {
         match self {
             Self::Event(event) => matches!(event, Event::Ended { .. }),
+            Self::AuditLines(_) => false,
             Self::Facts(_)
             | Self::Findings(_)
             | Self::Cancelled
             | Self::Kubeconfig(_)
+            | Self::AuditEnd
             | Self::Refused(_)
             | Self::Failed { .. } => true,
         }

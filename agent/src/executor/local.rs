@@ -1,14 +1,14 @@
 //! A worker of the same process: what the executor has behind its socket, and tests have without one.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use quorate_proto::wire::Cancellation;
-use quorate_proto::{NodeName, Refusal, Term, in_one_line};
+use quorate_proto::{NodeName, Redactor, Refusal, Term, in_one_line};
 
 use super::call::{Call, Caller, Reply, Request};
 use super::{Execute, Replies};
-use crate::host::HostError;
 use crate::worker::{NotTaken, Worker};
 
 /// Calls that a worker of this process carries out.
@@ -24,14 +24,19 @@ async fn answer(worker: Arc<Worker>, request: Request) -> Replies {
     let Request { caller, call } = request;
     if let Err(invalid) = call.validate() {
         tracing::warn!(operator = %caller.operator, address = %caller.address, %invalid, "refused");
-        return one(Reply::Refused(Refusal::Invalid(invalid.to_string())));
+        // Looks are many: whoever may only look must not be able to fill the log.
+        if !matches!(call, Call::Check { .. }) {
+            let (asked, why) = (asked(&call), invalid.to_string());
+            whole(async move { worker.refused(&caller, asked, &why).await }).await.ok();
+        }
+        return one(Reply::Refused(Refusal::Invalid(clean(&invalid))));
     }
     note(&caller, &call);
     match call {
-        Call::Describe { node, claim } => one(describe(worker, &node, claim).await),
+        Call::Describe { node, claim } => one(describe(worker, caller, &node, claim).await),
         Call::Check { goals } => one(Reply::Findings(worker.check(&goals).await)),
         Call::Ensure(order) => {
-            let begun = whole(async move { worker.ensure(*order).await }).await;
+            let begun = whole(async move { worker.ensure(&caller, *order).await }).await;
             match begun {
                 Ok(Ok(events)) => events.map(|event| Ok(Reply::Event(event))).boxed(),
                 Ok(Err(error)) => one(not_taken(error)),
@@ -39,24 +44,39 @@ async fn answer(worker: Arc<Worker>, request: Request) -> Replies {
             }
         }
         Call::Cancel(Cancellation { operation, term }) => {
-            let cancelled = whole(async move { worker.cancel(&operation, &term).await }).await;
-            one(match cancelled {
+            let cancel = async move { worker.cancel(&caller, &operation, &term).await };
+            one(match whole(cancel).await {
                 Ok(Ok(())) => Reply::Cancelled,
                 Ok(Err(error)) => not_taken(error),
                 Err(failed) => failed,
             })
         }
-        Call::Kubeconfig => one(match worker.kubeconfig().await {
-            Ok(kubeconfig) => Reply::Kubeconfig(kubeconfig),
-            Err(error) => failed(&error),
-        }),
+        Call::Kubeconfig => {
+            one(match whole(async move { worker.kubeconfig(&caller).await }).await {
+                Ok(Ok(kubeconfig)) => Reply::Kubeconfig(kubeconfig),
+                Ok(Err(error)) => not_taken(error),
+                Err(failed) => failed,
+            })
+        }
+        Call::Audit { after } => {
+            let lines = worker
+                .audit(after)
+                .await
+                .map(|lines| Ok(lines.map_or_else(|error| failed(&error), Reply::AuditLines)));
+            lines.chain(stream::iter([Ok(Reply::AuditEnd)])).boxed()
+        }
     }
 }
 
-async fn describe(worker: Arc<Worker>, node: &NodeName, claim: Option<Term>) -> Reply {
+async fn describe(
+    worker: Arc<Worker>,
+    caller: Caller,
+    node: &NodeName,
+    claim: Option<Term>,
+) -> Reply {
     if let Some(term) = claim {
         let of = Arc::clone(&worker);
-        match whole(async move { of.claim(&term).await }).await {
+        match whole(async move { of.claim(&caller, &term).await }).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return not_taken(error),
             Err(failed) => return failed,
@@ -68,13 +88,13 @@ async fn describe(worker: Arc<Worker>, node: &NodeName, claim: Option<Term>) -> 
     }
 }
 
-/// Does what changes the ledger to its end, also for a caller that vanishes: the ledger on the disk
-/// must not be ahead of the one in memory.
+/// Does what changes the ledger or the audit log to its end, also for a caller that vanishes: what is
+/// on the disk must not be ahead of what is in memory.
 async fn whole<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Reply> {
     let done = tokio::spawn(work).await;
-    done.map_err(|error| Reply::Failed { why: in_one_line(&error) })
+    done.map_err(|error| failed(&error))
 }
 
 /// Looks are many, and say nothing.
@@ -88,7 +108,20 @@ fn note(Caller { operator, address }: &Caller, call: &Call) {
             tracing::info!(%operator, %address, operation = %wish.operation, "cancels");
         }
         Call::Kubeconfig => tracing::info!(%operator, %address, "takes the admin kubeconfig"),
+        Call::Audit { after } => tracing::info!(%operator, %address, after, "reads the audit log"),
         Call::Describe { .. } | Call::Check { .. } => {}
+    }
+}
+
+/// As the audit log names it.
+fn asked(call: &Call) -> &'static str {
+    match call {
+        Call::Describe { .. } => "a claim",
+        Call::Check { .. } => "a check",
+        Call::Ensure(_) => "an order",
+        Call::Cancel(_) => "to cancel an operation",
+        Call::Kubeconfig => "the admin kubeconfig",
+        Call::Audit { .. } => "the audit log",
     }
 }
 
@@ -99,10 +132,17 @@ fn one(reply: Reply) -> Replies {
 fn not_taken(error: NotTaken) -> Reply {
     match error {
         NotTaken::Refused(refusal) => Reply::Refused(refusal),
-        NotTaken::Ledger(error) => Reply::Failed { why: in_one_line(&error) },
+        NotTaken::Ledger(error) => failed(&error),
+        NotTaken::Audit(error) => failed(&error),
+        NotTaken::Host(error) => failed(&error),
     }
 }
 
-fn failed(error: &HostError) -> Reply {
-    Reply::Failed { why: in_one_line(error) }
+fn failed(error: &(dyn Error + 'static)) -> Reply {
+    Reply::Failed { why: clean(error) }
+}
+
+/// What failed may name what nobody may read.
+fn clean(error: &(dyn Error + 'static)) -> String {
+    Redactor::default().text(&in_one_line(error))
 }

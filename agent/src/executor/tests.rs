@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use quorate_proto::audit::{Chain, Deed, Entry};
 use quorate_proto::goal::{Manifest, Sysctls};
 use quorate_proto::trust::OperatorName;
 use quorate_proto::wire::{Cancellation, Order};
@@ -16,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::audit::Audit;
 use crate::goal::{Ensure, Work};
 use crate::host::fake::FakeHost;
 use crate::host::linux::socket::Admission;
@@ -175,6 +177,66 @@ async fn what_the_front_end_let_through_is_judged_again() {
     }
     let facts = worker.describe(&node).await.unwrap();
     assert_eq!((facts.term, facts.under_way), (Term::default(), None));
+
+    let replies: Vec<_> = socket.call(request(Call::Audit { after: 1 })).collect().await;
+    let [Ok(Reply::AuditLines(lines)), Ok(Reply::AuditEnd)] = &replies[..] else {
+        panic!("{replies:?}");
+    };
+    let refused = |line: &String| {
+        let Entry { deed, .. } = serde_json::from_str(line).unwrap();
+        let Deed::Refused { by, asked, .. } = deed else { panic!("{deed:?}") };
+        (by.operator, asked)
+    };
+    let refused: Vec<_> = lines.iter().map(refused).collect();
+    let asked = ["an order", "an order", "to cancel an operation", "a claim"];
+    assert_eq!(refused, asked.map(|asked| ("alice".to_owned(), asked.to_owned())));
+}
+
+#[tokio::test]
+async fn a_long_audit_log_comes_in_many_replies_and_is_whole() {
+    let host = Arc::new(FakeHost::bare());
+    let mut audit = Audit::open(&*host, "/state").await;
+    for _ in 0..1_000 {
+        let (operation, why) = (order().operation, "\"".repeat(1_000));
+        audit.record(&*host, Deed::Ended { operation, holds: true, why }).await.unwrap();
+    }
+    let worker = Worker::open(host, gated, "/state").await.unwrap();
+    let (mut ours, theirs) = tokio::io::duplex(1 << 24);
+    ours.write_all(&framed(&json!(request(Call::Audit { after: 0 })))).await.unwrap();
+    let mut chain = Chain::default();
+    let read = async {
+        assert!(matches!(frame::read(&mut ours).await.unwrap(), Some(call::Receipt::Taken)));
+        let mut replies = 0;
+        while let Some(Reply::AuditLines(lines)) = frame::read(&mut ours).await.unwrap() {
+            let bytes: usize = lines.iter().map(String::len).sum();
+            assert!(bytes <= 1 << 18, "{bytes}");
+            lines.iter().try_for_each(|line| chain.read(line)).unwrap();
+            replies += 1;
+        }
+        replies
+    };
+    let local = Local(worker);
+    let (replies, attended) = tokio::join!(read, attend(theirs, &local));
+    attended.unwrap();
+    assert!(replies > 5, "{replies}");
+    assert_eq!(chain.head().seq, 1_001);
+}
+
+#[tokio::test]
+async fn what_the_executor_says_of_a_failure_holds_no_secret() {
+    let token = "abcdef.0123456789abcdef";
+    let worker = worker().await;
+    let mut id = order();
+    id.operation = OperationId(format!("--token {token}"));
+    let calls = [
+        Call::Ensure(Box::new(id.clone())),
+        Call::Cancel(Cancellation { operation: id.operation, term: id.term }),
+    ];
+    for call in calls {
+        let replies: Vec<_> = Local(Arc::clone(&worker)).call(request(call)).collect().await;
+        let said = format!("{replies:?}");
+        assert!(said.contains("(secret)") && !said.contains(token), "{said}");
+    }
 }
 
 #[tokio::test]

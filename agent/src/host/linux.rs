@@ -114,6 +114,14 @@ impl Host for LinuxHost {
         .await
     }
 
+    async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError> {
+        let (root, at, content) = (self.root.clone(), path.to_owned(), content.to_vec());
+        files::blocking(format!("adding to {path}"), move || {
+            Place::make(&root, &at)?.append(&content)
+        })
+        .await
+    }
+
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError> {
         let (root, at, text) = (self.root.clone(), path.to_owned(), value.to_owned());
         files::blocking(format!("setting {path} to {value:?}"), move || {
@@ -207,6 +215,10 @@ impl Host for LinuxHost {
 
     async fn pause(&self, length: Duration) {
         time::sleep(length).await;
+    }
+
+    async fn clock_ms(&self) -> u64 {
+        machine::clock_ms()
     }
 
     fn uptime_ms(&self) -> u64 {

@@ -7,7 +7,7 @@ pub mod linux;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
+use quorate_proto::{EtcdFacts, Machine, Redactor, Secret, Sha256};
 use serde_json::Value;
 
 use crate::progress::Progress;
@@ -27,6 +27,8 @@ pub trait Host: Send + Sync {
     async fn list(&self, folder: &str) -> Result<Vec<String>, HostError>;
     /// Replaces a whole file, durably: readers see the old content or the new. Makes the folder.
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError>;
+    /// Adds to a file's end, durably, in one write. Makes the file, for root alone, and its folder.
+    async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError>;
     /// Sets a file of the kernel's, such as `/proc/sys/net/ipv4/ip_forward`, in place.
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError>;
     /// Removes a file, durably; no error where there is none.
@@ -64,6 +66,10 @@ pub trait Host: Send + Sync {
     async fn machine(&self) -> Result<Machine, HostError>;
     /// Lets time pass, between two looks at something that others bring about.
     async fn pause(&self, time: Duration);
+    /// The machine's clock, milliseconds since 1970, for records.
+    async fn clock_ms(&self) -> u64 {
+        self.machine().await.map_or(0, |machine| machine.clock_ms)
+    }
     /// Milliseconds since the machine booted, for deadlines.
     fn uptime_ms(&self) -> u64;
 
@@ -151,8 +157,10 @@ impl Output {
     }
 }
 
-/// As many of the last lines as messages carry.
+/// As many of the last lines as messages carry, without secrets: of a key whose beginning is cut off
+/// nobody could tell any more that it is one.
 fn last_lines(text: &str) -> Vec<String> {
+    let text = Redactor::default().text(text);
     let lines: Vec<&str> = text.lines().collect();
     let surplus = lines.len().saturating_sub(LINES_KEPT);
     lines.into_iter().skip(surplus).map(str::to_owned).collect()

@@ -3,6 +3,7 @@
 use std::io;
 
 use hyper_util::rt::TokioIo;
+use quorate_proto::audit::{Chain, Deed, Entry};
 use quorate_proto::goal::Manifest;
 use quorate_proto::trust::{ChannelBinding, Identity, OperatorName, Role, SiteId, Who};
 use quorate_proto::wire::Cancellation;
@@ -142,6 +143,36 @@ async fn what_no_goal_may_hold_is_invalid() {
 }
 
 #[tokio::test]
+async fn the_audit_log_tells_who_ordered_and_follows_from_line_to_line() {
+    let mut client = operators_client().await;
+    let events = client.ensure(node::EnsureRequest::from(&order(3))).await.unwrap().into_inner();
+    assert!(events.map(Result::unwrap).count().await > 0);
+    let facts = client.describe(node::DescribeRequest::default()).await.unwrap().into_inner();
+    let head = Facts::try_from(facts).unwrap().audit.unwrap();
+
+    let mut read = async |after| {
+        let replies = client.audit(node::AuditRequest { after }).await.unwrap().into_inner();
+        let replies: Vec<_> = replies.map(|reply| reply.unwrap().lines).collect().await;
+        replies.concat()
+    };
+    let lines = read(0).await;
+    let mut chain = Chain::default();
+    lines.iter().try_for_each(|line| chain.read(line)).unwrap();
+    assert_eq!(*chain.head(), head);
+    let by = |line: &String| {
+        let Entry { deed, .. } = serde_json::from_str(line).unwrap();
+        let Deed::Attempt { by, .. } = deed else { return None };
+        Some((by.operator, by.address))
+    };
+    let who: Vec<_> = lines.iter().filter_map(by).collect();
+    assert_eq!(who, [("alice".to_owned(), "127.0.0.1:1".to_owned())]);
+    assert_eq!(read(head.seq - 1).await, lines[lines.len() - 1..]);
+    for after in [head.seq, u64::MAX] {
+        assert_eq!(read(after).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn without_an_executor_it_is_said_what_to_do() {
     let site = SiteId::random();
     let absent = Arc::new(OverSocket::at("/nonexistent/executor.sock"));
@@ -173,5 +204,7 @@ async fn only_an_operator_of_the_site_is_served() {
         assert_eq!(client.check(goals).await.unwrap_err().code(), code, "{identity:?}");
         let cancel = node::CancelRequest { operation: String::new(), term: None };
         assert_eq!(client.cancel(cancel).await.unwrap_err().code(), code, "{identity:?}");
+        let log = client.audit(node::AuditRequest { after: 0 }).await.map(drop);
+        assert_eq!(log.unwrap_err().code(), code, "{identity:?}");
     }
 }

@@ -66,8 +66,19 @@ impl Host for TestHost {
     async fn blot_out(&self, _path: &str, _secret: &Secret) -> Result<usize, HostError> {
         Ok(0)
     }
-    async fn list(&self, _folder: &str) -> Result<Vec<String>, HostError> {
-        Ok(Vec::new())
+    async fn list(&self, folder: &str) -> Result<Vec<String>, HostError> {
+        let files = self.files.lock().unwrap();
+        let within =
+            |path: &String| path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
+        Ok(files.keys().filter_map(within).collect())
+    }
+    async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError> {
+        if self.has("/audit-full") {
+            let source = std::io::ErrorKind::StorageFull.into();
+            return Err(HostError::Io { attempt: format!("adding to {path}"), source });
+        }
+        self.files.lock().unwrap().entry(path.to_owned()).or_default().extend(content);
+        Ok(())
     }
     async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), HostError> {
         if self.has("/full") {
@@ -76,7 +87,7 @@ impl Host for TestHost {
         self.put(path, content);
         Ok(())
     }
-    async fn sha256(&self, _path: &str) -> Result<Option<quorate_proto::Sha256>, HostError> {
+    async fn sha256(&self, _path: &str) -> Result<Option<Sha256>, HostError> {
         Ok(None)
     }
     async fn set(&self, _path: &str, _value: &str) -> Result<(), HostError> {
@@ -161,6 +172,11 @@ fn goals<'a>(goal: &'a Goal) -> Box<dyn Ensure + 'a> {
     Box::new(TestGoal(goal))
 }
 
+fn alice() -> Caller {
+    let operator = "alice".try_into().unwrap();
+    Caller { operator, address: "127.0.0.1:9".parse().unwrap() }
+}
+
 async fn open(host: &Arc<TestHost>) -> Arc<Worker> {
     Worker::open(host.clone(), goals, "/state").await.unwrap()
 }
@@ -209,9 +225,9 @@ fn applying() -> Event {
 async fn the_work_goes_on_when_nobody_listens() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
-    drop(worker.ensure(first()).await.unwrap());
+    drop(worker.ensure(&alice(), first()).await.unwrap());
     host.gate.open();
-    let told: Vec<_> = worker.ensure(first()).await.unwrap().collect().await;
+    let told: Vec<_> = worker.ensure(&alice(), first()).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     assert!(host.has("/holds"));
     assert_eq!(worker.describe(&cp_1()).await.unwrap().under_way, None);
@@ -221,16 +237,16 @@ async fn the_work_goes_on_when_nobody_listens() {
 async fn the_same_operation_is_attached_to_and_another_is_refused() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
-    let mut begun = pin!(worker.ensure(first()).await.unwrap());
+    let mut begun = pin!(worker.ensure(&alice(), first()).await.unwrap());
     assert_eq!(begun.next().await, Some(Event::Started { attached: false }));
     assert_eq!(begun.next().await, Some(applying()));
 
-    let attached = worker.ensure(first()).await.unwrap();
-    let other = worker.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
+    let attached = worker.ensure(&alice(), first()).await.unwrap();
+    let other = worker.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
     let busy =
         Refusal::Busy { operation: OperationId("1".to_owned()), goal: "swap-off".to_owned() };
     assert_eq!(refusal(other), busy);
-    let strange = worker.ensure(order("1", term(1, "a"), Goal::SystemPodsReady)).await;
+    let strange = worker.ensure(&alice(), order("1", term(1, "a"), Goal::SystemPodsReady)).await;
     assert!(matches!(refusal(strange), Refusal::Invalid(_)));
     let under_way = worker.describe(&cp_1()).await.unwrap().under_way.unwrap();
     assert_eq!((under_way.goal.as_str(), under_way.since_ms), ("swap-off", 1_000));
@@ -247,7 +263,7 @@ async fn a_goal_that_holds_is_not_applied() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
     host.gate.open();
-    let told: Vec<_> = open(&host).await.ensure(first()).await.unwrap().collect().await;
+    let told: Vec<_> = open(&host).await.ensure(&alice(), first()).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     assert!(!host.has("/begun"));
 }
@@ -260,7 +276,7 @@ async fn an_offer_of_another_run_is_replaced_although_it_holds() {
     let on = crate::kubeadm::sample::node(Entry::Founder);
     let offer = Goal::JoinOffered(Offer { on, certificates: false });
     let order = order("1", term(1, "a"), offer);
-    open(&host).await.ensure(order).await.unwrap().collect::<Vec<_>>().await;
+    open(&host).await.ensure(&alice(), order).await.unwrap().collect::<Vec<_>>().await;
     assert!(host.has("/begun"), "it was not applied");
 }
 
@@ -269,14 +285,15 @@ async fn an_older_term_is_refused_after_a_restart_too() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
     let newer = order("1", term(2, "b"), Goal::SwapOff);
-    let told: Vec<_> = open(&host).await.ensure(newer).await.unwrap().collect().await;
+    let told: Vec<_> = open(&host).await.ensure(&alice(), newer).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     let restarted = open(&host).await;
     for older in [term(1, "a"), term(2, "a")] {
-        let refused = refusal(restarted.ensure(order("2", older.clone(), Goal::SwapOff)).await);
+        let refused =
+            refusal(restarted.ensure(&alice(), order("2", older.clone(), Goal::SwapOff)).await);
         assert_eq!(refused, Refusal::Superseded { term: term(2, "b") });
         let id = OperationId("1".to_owned());
-        assert!(restarted.cancel(&id, &older).await.is_err());
+        assert!(restarted.cancel(&alice(), &id, &older).await.is_err());
     }
     assert_eq!(restarted.describe(&cp_1()).await.unwrap().term, term(2, "b"));
 }
@@ -285,11 +302,11 @@ async fn an_older_term_is_refused_after_a_restart_too() {
 async fn a_newer_run_that_meets_a_busy_node_ends_the_older_runs_say() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
-    drop(worker.ensure(first()).await.unwrap());
-    let newer = worker.ensure(order("2", term(2, "b"), Goal::SwapOff)).await;
+    drop(worker.ensure(&alice(), first()).await.unwrap());
+    let newer = worker.ensure(&alice(), order("2", term(2, "b"), Goal::SwapOff)).await;
     assert!(matches!(refusal(newer), Refusal::Busy { .. }));
     let superseded = Refusal::Superseded { term: term(2, "b") };
-    assert_eq!(refusal(worker.ensure(first()).await), superseded);
+    assert_eq!(refusal(worker.ensure(&alice(), first()).await), superseded);
 }
 
 #[tokio::test]
@@ -297,7 +314,7 @@ async fn a_panic_is_a_failure_and_the_agent_works_on() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
     let order_1 = order("1", term(1, "a"), Goal::SystemPodsReady);
-    let told: Vec<_> = worker.ensure(order_1).await.unwrap().collect().await;
+    let told: Vec<_> = worker.ensure(&alice(), order_1).await.unwrap().collect().await;
     let (finding, failure) = ended(&told);
     assert!(matches!(finding, Finding::Drifted(_)));
     let causes = &failure.unwrap().causes;
@@ -308,7 +325,7 @@ async fn a_panic_is_a_failure_and_the_agent_works_on() {
 
     host.gate.open();
     let order_2 = order("2", term(1, "a"), Goal::SwapOff);
-    let told: Vec<_> = worker.ensure(order_2).await.unwrap().collect().await;
+    let told: Vec<_> = worker.ensure(&alice(), order_2).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
 }
 
@@ -320,7 +337,7 @@ async fn an_error_of_apply_is_told_and_the_check_has_the_last_word() {
         term(1, "a"),
         Goal::Packages(quorate_proto::goal::Packages { packages: Vec::new() }),
     );
-    let told: Vec<_> = open(&host).await.ensure(locked).await.unwrap().collect().await;
+    let told: Vec<_> = open(&host).await.ensure(&alice(), locked).await.unwrap().collect().await;
     let (finding, failure) = ended(&told);
     assert!(matches!(finding, Finding::Drifted(_)));
     let failure = failure.unwrap();
@@ -331,22 +348,22 @@ async fn an_error_of_apply_is_told_and_the_check_has_the_last_word() {
 #[test]
 fn units_that_outlived_the_agent_are_followed_to_their_end() {
     let host = Arc::new(TestHost::default());
-    killed_after(async { drop(open(&host).await.ensure(first()).await.unwrap()) });
+    killed_after(async { drop(open(&host).await.ensure(&alice(), first()).await.unwrap()) });
     host.units.lock().unwrap().push_back("quorate-1".to_owned());
 
     killed_after(async {
         let restarted = open(&host).await;
         let facts = restarted.describe(&cp_1()).await.unwrap();
         assert_eq!(facts.under_way.unwrap().operation, OperationId("1".to_owned()));
-        let other = restarted.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
+        let other = restarted.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
         assert!(matches!(refusal(other), Refusal::Busy { .. }));
 
-        let attached = restarted.ensure(first()).await.unwrap();
+        let attached = restarted.ensure(&alice(), first()).await.unwrap();
         host.gate.open();
         let told: Vec<_> = attached.collect().await;
         assert_eq!(ended(&told), (&Finding::Satisfied, None));
         assert_eq!(host.ledger().under_way, None);
-        let again: Vec<_> = restarted.ensure(first()).await.unwrap().collect().await;
+        let again: Vec<_> = restarted.ensure(&alice(), first()).await.unwrap().collect().await;
         assert_eq!(ended(&again), (&Finding::Satisfied, None));
     });
 }
@@ -354,7 +371,7 @@ fn units_that_outlived_the_agent_are_followed_to_their_end() {
 #[test]
 fn an_operation_that_left_no_unit_ended_with_the_agent() {
     let host = Arc::new(TestHost::default());
-    killed_after(async { drop(open(&host).await.ensure(first()).await.unwrap()) });
+    killed_after(async { drop(open(&host).await.ensure(&alice(), first()).await.unwrap()) });
     assert!(host.ledger().under_way.is_some());
     killed_after(async {
         let restarted = open(&host).await;
@@ -367,7 +384,8 @@ fn an_operation_that_left_no_unit_ended_with_the_agent() {
 async fn an_operation_that_failed_is_not_over_while_a_unit_of_it_runs() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
-    let begun = worker.ensure(order("1", term(1, "a"), Goal::SystemPodsReady)).await.unwrap();
+    let begun =
+        worker.ensure(&alice(), order("1", term(1, "a"), Goal::SystemPodsReady)).await.unwrap();
     host.units.lock().unwrap().push_back("quorate-1".to_owned());
     let goes_on = Event::Output { line: "quorate-1 goes on".to_owned() };
     let mut begun = pin!(begun.skip_while(|event| {
@@ -375,7 +393,7 @@ async fn an_operation_that_failed_is_not_over_while_a_unit_of_it_runs() {
         async move { before }
     }));
     assert!(begun.next().await.is_some());
-    let other = worker.ensure(order("2", term(1, "a"), Goal::SwapOff)).await;
+    let other = worker.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
     assert!(matches!(refusal(other), Refusal::Busy { .. }));
     host.gate.open();
     let told: Vec<_> = begun.collect().await;
@@ -396,13 +414,13 @@ async fn units_of_an_unknown_operation_keep_the_agent_from_starting() {
 async fn cancelling_stops_the_units_and_ends_the_operation() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
-    let begun = worker.ensure(first()).await.unwrap();
+    let begun = worker.ensure(&alice(), first()).await.unwrap();
     host.units.lock().unwrap().push_back("quorate-1".to_owned());
     let other = OperationId("2".to_owned());
-    worker.cancel(&other, &term(1, "a")).await.unwrap();
+    worker.cancel(&alice(), &other, &term(1, "a")).await.unwrap();
     assert!(worker.describe(&cp_1()).await.unwrap().under_way.is_some());
 
-    worker.cancel(&OperationId("1".to_owned()), &term(1, "a")).await.unwrap();
+    worker.cancel(&alice(), &OperationId("1".to_owned()), &term(1, "a")).await.unwrap();
     let told: Vec<_> = begun.collect().await;
     let (finding, failure) = ended(&told);
     assert!(matches!(finding, Finding::Drifted(_)));
@@ -415,7 +433,7 @@ async fn an_order_that_cannot_be_recorded_is_not_begun() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
     host.put("/full", b"");
-    assert!(matches!(worker.ensure(first()).await, Err(NotTaken::Ledger(_))));
+    assert!(matches!(worker.ensure(&alice(), first()).await, Err(NotTaken::Ledger(_))));
     assert_eq!(worker.describe(&cp_1()).await.unwrap().under_way, None);
     assert!(!host.has("/begun"));
 }
@@ -447,7 +465,82 @@ async fn the_ledger_holds_no_material() {
     let secret = |text: &str| Secret::new(text.to_owned());
     let (token, certificate_key) = (secret("abcdef.0123456789abcdef"), secret("ffff"));
     let material = Some(JoinMaterial { token, certificate_key, ca_pem: None });
-    drop(open(&host).await.ensure(Order { material, ..first() }).await.unwrap());
+    drop(open(&host).await.ensure(&alice(), Order { material, ..first() }).await.unwrap());
     let ledger = String::from_utf8(host.files.lock().unwrap()[LEDGER].clone()).unwrap();
     assert!(ledger.contains("swap-off") && !ledger.contains("abcdef"), "{ledger}");
+}
+
+/// What the log says, without numbers and digests.
+fn audited(host: &TestHost) -> Vec<Deed> {
+    let files = host.files.lock().unwrap();
+    let log = files.iter().filter(|(path, _)| path.starts_with("/state/audit/"));
+    let text: Vec<u8> = log.flat_map(|(_, content)| content.clone()).collect();
+    let entry = |line: &str| serde_json::from_str::<quorate_proto::audit::Entry>(line).unwrap();
+    String::from_utf8(text).unwrap().lines().map(|line| entry(line).deed).collect()
+}
+
+#[tokio::test]
+async fn what_is_asked_and_done_is_written_down() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    worker.claim(&alice(), &term(1, "a")).await.unwrap();
+    worker.claim(&alice(), &term(1, "a")).await.unwrap();
+    let begun = worker.ensure(&alice(), first()).await.unwrap();
+    drop(worker.ensure(&alice(), first()).await.unwrap());
+    let other = worker.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
+    refusal(other);
+    worker.cancel(&alice(), &OperationId("1".to_owned()), &term(1, "a")).await.unwrap();
+    begun.collect::<Vec<_>>().await;
+    host.put(ADMIN_CONF, b"kind: Config");
+    assert!(worker.kubeconfig(&alice()).await.unwrap().is_some());
+    worker.claim(&alice(), &term(0, "z")).await.unwrap_err();
+
+    let said = audited(&host);
+    let kinds: Vec<String> = said
+        .iter()
+        .map(|deed| serde_json::to_value(deed).unwrap()["what"].as_str().unwrap().to_owned())
+        .collect();
+    let wanted = [
+        "agent-started",
+        "claimed",
+        "attempt",
+        "begun",
+        "refused",
+        "cancelled",
+        "ended",
+        "kubeconfig",
+        "refused",
+    ];
+    assert_eq!(kinds, wanted);
+    let Deed::Attempt { by, goal, order, .. } = &said[2] else { panic!("{said:?}") };
+    assert_eq!((by.operator.as_str(), by.address.as_str()), ("alice", "127.0.0.1:9"));
+    let Order { operation, term, goal: whole, .. } = first();
+    let digest = Sha256::of(&serde_json::to_vec(&(operation, term, whole)).unwrap());
+    assert_eq!((goal.as_str(), order), ("swap-off", &digest));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_done() {
+    let host = Arc::new(TestHost::default());
+    let worker = open(&host).await;
+    host.put(ADMIN_CONF, b"kind: Config");
+    host.put("/audit-full", b"");
+    let denied = |error: &NotTaken| {
+        let told = error.to_string();
+        assert!(matches!(error, NotTaken::Audit(_)) && told.contains("nothing is done"), "{told}");
+    };
+    denied(&worker.ensure(&alice(), first()).await.map(drop).unwrap_err());
+    denied(&worker.claim(&alice(), &term(1, "a")).await.unwrap_err());
+    denied(&worker.kubeconfig(&alice()).await.map(drop).unwrap_err());
+    assert!(!host.has("/begun") && !host.has(LEDGER));
+    assert!(matches!(worker.check(&[Goal::SwapOff]).await[..], [Finding::Drifted(_)]));
+    let head = worker.describe(&cp_1()).await.unwrap().audit.unwrap();
+    assert_eq!(head.seq, 1);
+
+    // Room again: it goes on by itself.
+    host.files.lock().unwrap().remove("/audit-full");
+    host.gate.open();
+    let told: Vec<_> = worker.ensure(&alice(), first()).await.unwrap().collect().await;
+    assert_eq!(ended(&told).1, None);
+    assert_eq!(worker.describe(&cp_1()).await.unwrap().audit.unwrap().seq, 4);
 }

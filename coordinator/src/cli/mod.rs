@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands ask, decide and hand over; `ui` prints.
 
 mod apply;
+mod audit;
 mod claim;
 mod error;
 pub mod init;
@@ -27,7 +28,7 @@ pub use error::{CliError, Exit};
 use quorate_proto::trust::Role;
 
 use crate::driver::{Drawn, draw_up, survey};
-use crate::fleet::{Fleet, GrpcFleet};
+use crate::fleet::{Anchored, Fleet, GrpcFleet};
 use crate::plan::Procedure;
 use crate::site::{OperatorCredentials, Site, SiteError, own_history};
 use crate::spec::{self as specification, Loaded, Problems};
@@ -49,6 +50,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Status(status::StatusArgs),
     Runs(runs::RunsArgs),
+    Audit(audit::AuditArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Spec(spec::SpecArgs),
     Init(init::InitArgs),
@@ -66,6 +68,7 @@ impl Cli {
             Command::Verify(args) => args.run().await,
             Command::Status(args) => args.run().await,
             Command::Runs(args) => args.run(),
+            Command::Audit(args) => args.run().await,
             Command::Kubeconfig(args) => args.run().await,
             Command::Spec(args) => Ok(spec(args)),
             Command::Init(args) => site::init(args),
@@ -159,7 +162,12 @@ impl ClusterArgs {
         let credentials = Arc::new(ArcSwap::from_pointee(operator.credentials.clone()));
         let fleet = GrpcFleet::new(&loaded.spec, &operator.identity.site, &credentials);
         let fleet = fleet.map_err(|error| site::error(&SiteError::Trust(error)))?;
-        Ok(OpenCluster { loaded, store, fleet: Arc::new(fleet), operator })
+        let anchors = self.anchors().map_err(|error| site::error(&error))?;
+        let fleet: Arc<dyn Fleet> = match anchors {
+            Some(anchors) => Arc::new(Anchored::new(fleet, anchors)),
+            None => Arc::new(fleet),
+        };
+        Ok(OpenCluster { loaded, store, fleet, operator })
     }
 
     /// Who gives this command, and the site's records where they are here.
@@ -178,6 +186,15 @@ impl ClusterArgs {
             return Site::open(&self.state)?.store();
         }
         own_history(&self.state)
+    }
+
+    /// Where it is kept what was seen of the nodes' audit logs: with the runs. A machine without any
+    /// gets no folder for a mere look.
+    fn anchors(&self) -> Result<Option<Store>, SiteError> {
+        if self.credentials.is_some() && !Store::exists(&self.state) {
+            return Ok(None);
+        }
+        self.history().map(Some)
     }
 
     fn spec_error(&self, problems: &Problems) -> CliError {

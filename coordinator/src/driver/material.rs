@@ -1,7 +1,7 @@
-//! What nodes need to join: minted for one run, in memory only, and kept out of what is stored.
+//! What nodes need to join: minted for one run, and in memory only.
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use quorate_proto::{Event, Failure, Finding, JoinMaterial, Secret, hex};
+use quorate_proto::{JoinMaterial, Secret, hex};
 
 /// The letters of a bootstrap token: 36, as Kubernetes' pattern `[a-z0-9]` has them.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
@@ -19,37 +19,6 @@ pub(super) fn mint() -> Result<JoinMaterial, NoRandom> {
     random.fill(&mut key).map_err(|_unspecified| NoRandom)?;
     let certificate_key = Secret::new(hex(&key));
     Ok(JoinMaterial { token: Secret::new(token), certificate_key, ca_pem: None })
-}
-
-/// The event without the run's secrets: kubeadm prints its token and its certificate key.
-pub fn without_secrets(event: Event, material: &JoinMaterial) -> Event {
-    let clean = |text: String| {
-        let secrets = [material.token.expose(), material.certificate_key.expose()];
-        secrets.iter().fold(text, |text, secret| text.replace(secret, "(secret)"))
-    };
-    let all = |lines: Vec<String>| lines.into_iter().map(clean).collect();
-    match event {
-        Event::Output { line } => Event::Output { line: clean(line) },
-        Event::Activity(mut activity) => {
-            activity.text = clean(activity.text);
-            Event::Activity(activity)
-        }
-        Event::Ended { finding, failure } => Event::Ended {
-            finding: match finding {
-                Finding::Unknown { why } => Finding::Unknown { why: clean(why) },
-                Finding::Refused { why } => Finding::Refused { why: clean(why) },
-                Finding::Satisfied | Finding::Drifted(_) => finding,
-            },
-            failure: failure.map(|failure| Failure {
-                causes: all(failure.causes),
-                output: all(failure.output),
-                journal: all(failure.journal),
-                advice: failure.advice.map(clean),
-                transient: failure.transient,
-            }),
-        },
-        Event::Started { .. } => event,
-    }
 }
 
 fn letters(random: &SystemRandom, count: usize) -> Result<String, NoRandom> {
@@ -80,19 +49,5 @@ mod tests {
         assert!(token.bytes().all(|byte| byte == b'.' || LETTERS.contains(&byte)), "{token}");
         assert_eq!(one.certificate_key.expose().len(), 64);
         assert_ne!(one, other);
-    }
-
-    #[test]
-    fn what_kubeadm_prints_is_stored_without_the_secrets() {
-        let material = mint().unwrap();
-        let (token, key) = (material.token.expose(), material.certificate_key.expose());
-        let line = format!("kubeadm join --token {token} --certificate-key {key}");
-        let failure = Failure { output: vec![line.clone()], ..Failure::default() };
-        let ended = Event::Ended { finding: Finding::Satisfied, failure: Some(failure) };
-        for event in [Event::Output { line }, ended] {
-            let printed = format!("{:?}", without_secrets(event, &material));
-            assert!(printed.contains("--token (secret) --certificate-key (secret)"), "{printed}");
-            assert!(!printed.contains(token) && !printed.contains(key), "{printed}");
-        }
     }
 }

@@ -18,9 +18,9 @@ mod tests;
 use std::sync::Arc;
 
 pub use lock::{LockError, LockHolder, RunLock};
-pub use material::{NoRandom, without_secrets};
+pub use material::NoRandom;
 pub use observe::{Checked, Drawn, Survey, check, draw_up, now_ms, survey};
-use quorate_proto::{NodeName, RunId, StepId, Term};
+use quorate_proto::{NodeName, Redactor, RunId, StepId, Term};
 pub use settled::{SETTLING, settled};
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
@@ -104,10 +104,12 @@ async fn rounds(
 ) -> Result<Outcome, DriveError> {
     let Request { fleet, spec, procedure, .. } = request;
     let control_planes = spec.with_role(Role::ControlPlane).map(|node| node.name.clone());
+    let material = material::mint().map_err(DriveError::Random)?;
     let orders = Arc::new(Orders {
         fleet: Arc::clone(fleet),
         term,
-        material: material::mint().map_err(DriveError::Random)?,
+        redactor: Redactor::of(&material),
+        material,
         control_planes: control_planes.collect(),
         ca_pem: OnceCell::new(),
     });

@@ -19,12 +19,14 @@ pub struct Survey {
     pub observed: Observed,
     /// Nodes at whose address someone else answers: no plan can be made past them.
     pub strangers: Vec<(NodeName, String)>,
+    /// Nodes whose audit log is not the one that was seen before; each reason says what to do.
+    pub distrusted: Vec<(NodeName, String)>,
     /// A node that obeys a newer run than the one that claims it.
     pub superseded: Option<(NodeName, Term)>,
 }
 
 impl Survey {
-    /// What stands against a plan where someone else answers. Each reason says itself what to do.
+    /// What stands against a plan where someone else answers, or one whom nobody should trust. Each reason says itself what to do.
     pub fn strangers_told(&self, spec: &ClusterSpec) -> Vec<String> {
         let reason = |(node, why): &(NodeName, String)| {
             let known = spec.nodes.iter().find(|known| known.name == *node);
@@ -32,7 +34,8 @@ impl Survey {
             let at = at.map(|at| format!(", {at}")).unwrap_or_default();
             format!("someone else than {node} answers at its address{at}: {why}")
         };
-        self.strangers.iter().map(reason).collect()
+        let distrusted = self.distrusted.iter().map(|(_, why)| why.clone());
+        self.strangers.iter().map(reason).chain(distrusted).collect()
     }
 }
 
@@ -62,6 +65,10 @@ pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec, claim: Option<&T
                 survey.strangers.push((node, why.clone()));
                 Sight::Silent { why: format!("someone else answers there: {why}") }
             }
+            Err(FleetError::Distrusted { node, why }) => {
+                survey.distrusted.push((node, why.clone()));
+                Sight::Silent { why }
+            }
             Err(error) => {
                 if let FleetError::Superseded { node, term } = &error {
                     survey.superseded = Some((node.clone(), term.clone()));
@@ -72,6 +79,7 @@ pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec, claim: Option<&T
         survey.observed.nodes.insert(node, sight);
     }
     survey.strangers.sort();
+    survey.distrusted.sort();
     survey
 }
 
@@ -121,8 +129,9 @@ pub async fn check(
     procedure: &Procedure,
     survey: Survey,
 ) -> Result<Checked, Vec<String>> {
-    if !survey.strangers.is_empty() {
-        return Err(survey.strangers_told(spec));
+    let against = survey.strangers_told(spec);
+    if !against.is_empty() {
+        return Err(against);
     }
     let mut observed = survey.observed;
     let outline = procedure.outline(spec, &observed).map_err(|blocked| blocked.reasons())?;

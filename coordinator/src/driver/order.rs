@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quorate_proto::redact::Lines;
 use quorate_proto::wire::Order;
-use quorate_proto::{Event, Failure, Finding, JoinMaterial, NodeName, OperationId, Term};
+use quorate_proto::{Event, Failure, Finding, JoinMaterial, NodeName, OperationId, Redactor, Term};
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::material::without_secrets;
 use crate::fleet::{Fleet, FleetError};
 use crate::plan::Step;
 
@@ -63,6 +63,8 @@ pub(super) struct Orders {
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) term: Term,
     pub(super) material: JoinMaterial,
+    /// The agents hide it already; what they tell is stored here, so it is not left to them.
+    pub(super) redactor: Redactor,
     /// Any of them can tell the cluster's certificate authority.
     pub(super) control_planes: Vec<NodeName>,
     pub(super) ca_pem: OnceCell<String>,
@@ -168,7 +170,9 @@ impl Attempt<'_> {
                     return News::Busy { operation, goal };
                 }
                 Err(FleetError::Refused { why, .. }) => return News::Told(refused(why)),
-                Err(FleetError::Stranger { why, .. }) => return News::Lost(why),
+                Err(FleetError::Stranger { why, .. } | FleetError::Distrusted { why, .. }) => {
+                    return News::Lost(why);
+                }
                 Err(FleetError::Silent { why, .. }) => why,
             };
             let Some(wait) = patience.next() else { return News::Lost(why) };
@@ -202,11 +206,11 @@ impl Attempt<'_> {
     /// Passes on every event but the last, which it returns.
     async fn send(&self, tell: &(impl Fn(News) + Send + Sync)) -> Result<Event, FleetError> {
         let (events, mut told) = unbounded_channel();
-        let clean = |event| without_secrets(event, &self.orders.material);
+        let mut lines = Lines::new(self.orders.redactor.clone());
         let pass_on = async {
             let mut last = None;
             while let Some(event) = told.recv().await {
-                match clean(event) {
+                match lines.event(event) {
                     ended @ Event::Ended { .. } => last = Some(ended),
                     event @ (Event::Started { .. } | Event::Activity(_) | Event::Output { .. }) => {
                         tell(News::Told(event));

@@ -16,7 +16,7 @@ use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, no
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, Refusal, Secret, Term, in_one_line};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
@@ -28,6 +28,9 @@ const DESCRIBE: Duration = Duration::from_secs(5);
 /// A check of all goals asks the Kubernetes API a dozen times, a few at once; where that is silent,
 /// the agent gives each question up after 5 s.
 const CHECK: Duration = Duration::from_secs(30);
+/// Of an audit log. A line has a few kilobytes at most, and a log some thousands of them a year.
+const AUDIT_LINE: usize = 64 << 10;
+const AUDIT_LINES: usize = 10_000_000;
 
 /// The nodes of one specification.
 #[derive(Debug, Clone)]
@@ -111,6 +114,30 @@ impl Fleet for GrpcFleet {
         let mut client = self.client(node)?;
         let reply = within(node, DESCRIBE, client.kubeconfig(node::KubeconfigRequest {})).await?;
         Ok(reply.into())
+    }
+
+    async fn audit(&self, node: &NodeName, lines: Sender<String>) -> Result<(), FleetError> {
+        let mut client = self.client(node)?;
+        let request = node::AuditRequest { after: 0 };
+        let mut stream = within(node, DESCRIBE, client.audit(request)).await?;
+        let mut count = 0;
+        loop {
+            let reply = tokio::time::timeout(CHECK, stream.message()).await;
+            let reply = reply.map_err(|_elapsed| silent(node, "its audit log stopped coming"))?;
+            let Some(reply) = reply.map_err(|status| meaning(node, &status))? else {
+                return Ok(());
+            };
+            for line in reply.lines {
+                count += 1;
+                if line.len() > AUDIT_LINE || count > AUDIT_LINES {
+                    let why = "its audit log has lines, or a number of them, that no agent writes";
+                    return Err(FleetError::Refused { node: node.clone(), why: why.to_owned() });
+                }
+                if lines.send(line).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The nodes, as the coordinator may speak to them. `grpc` does it over mutual TLS.
 
+mod anchored;
 mod grpc;
 
+pub use anchored::Anchored;
 use async_trait::async_trait;
 pub use grpc::GrpcFleet;
 use quorate_proto::wire::Order;
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 /// Every call names the node; no call retries by itself.
 #[async_trait]
@@ -25,6 +27,11 @@ pub trait Fleet: Send + Sync {
     ) -> Result<(), FleetError>;
     /// The cluster's admin kubeconfig, from a node that runs a control plane.
     async fn kubeconfig(&self, node: &NodeName) -> Result<Secret, FleetError>;
+    /// Passes on the lines of the node's audit log, oldest first.
+    async fn audit(&self, node: &NodeName, _lines: Sender<String>) -> Result<(), FleetError> {
+        let why = "it hands out no audit log".to_owned();
+        Err(FleetError::Refused { node: node.clone(), why })
+    }
 }
 
 /// Why a node did not do as asked.
@@ -36,6 +43,9 @@ pub enum FleetError {
     /// Someone answers at the node's address who is not that node of this site.
     #[error("who answers for node {node} is not that node")]
     Stranger { node: NodeName, why: String },
+    /// What the node tells of its own past is not what it told before.
+    #[error("node {node} is not trusted")]
+    Distrusted { node: NodeName, why: String },
     /// A newer run gives the orders now.
     #[error("node {node} obeys a newer run")]
     Superseded { node: NodeName, term: Term },
@@ -51,9 +61,10 @@ impl FleetError {
     /// What happened, without the node's name, for lines that begin with it.
     pub fn why(&self) -> String {
         match self {
-            Self::Silent { why, .. } | Self::Stranger { why, .. } | Self::Refused { why, .. } => {
-                why.clone()
-            }
+            Self::Silent { why, .. }
+            | Self::Stranger { why, .. }
+            | Self::Distrusted { why, .. }
+            | Self::Refused { why, .. } => why.clone(),
             Self::Superseded { term, .. } => format!("it obeys term {term}"),
             Self::Busy { operation, goal, .. } => {
                 format!("it is busy with {goal} (operation {operation})")

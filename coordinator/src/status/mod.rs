@@ -74,7 +74,9 @@ impl Status {
             for_ms: now_ms.saturating_sub(*since_ms),
         });
         let blocked = match outline(spec, observed) {
-            _ if !survey.strangers.is_empty() => survey.strangers_told(spec),
+            _ if !survey.strangers.is_empty() || !survey.distrusted.is_empty() => {
+                survey.strangers_told(spec)
+            }
             Err(blocked) => blocked.reasons(),
             Ok(_) => next::membership(&nodes, etcd.as_ref()),
         };

@@ -185,6 +185,7 @@ impl<'a> Words<'a> {
                 ..Machine::default()
             };
             let facts = Box::new(Facts {
+                audit: None,
                 node: node.name.clone(),
                 agent_version: String::new(),
                 machine,

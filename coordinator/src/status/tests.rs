@@ -50,6 +50,7 @@ spec:
                 ..Machine::default()
             };
             let facts = Box::new(Facts {
+                audit: None,
                 node: node.name.clone(),
                 agent_version: "0.1.0".to_owned(),
                 machine,

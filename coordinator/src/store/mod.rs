@@ -4,6 +4,7 @@
 //!
 //! A module for each group of tables: its `TABLES` and its methods of [`Store`].
 
+mod audit;
 mod nodes;
 mod operators;
 mod runs;
@@ -24,9 +25,10 @@ pub use tokens::{Approval, Approved, Claimant, Claimed, TokenRecord, TokenState}
 /// The file's name in the state folder.
 const FILE: &str = "store.sqlite";
 /// Every table, made with the file. Parents before those that refer to them.
-const TABLES: &[&str] = &[nodes::TABLES, tokens::TABLES, operators::TABLES, runs::TABLES];
+const TABLES: &[&str] =
+    &[nodes::TABLES, tokens::TABLES, operators::TABLES, runs::TABLES, audit::TABLES];
 /// Of the tables; a change of them needs a higher number and a way from the one before.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// How long to wait for another process's write; those take milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
 

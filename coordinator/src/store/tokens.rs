@@ -9,6 +9,7 @@ use quorate_proto::trust::{EnrolCode, KeyDigest, TokenId, VerifyKey};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
+use super::audit::forget_audit;
 use super::nodes::{add_certificate, add_node, has_certificate};
 use super::{Store, StoreError, StoredCertificate, reading, seconds, writing};
 use crate::spec::Role;
@@ -284,6 +285,7 @@ impl Store {
             return Ok(false);
         }
         add_certificate(&transaction, &token.node, key, certificate, facts_json)
+            .and_then(|()| forget_audit(&transaction, &token.node))
             .and_then(|()| set_state(&transaction, &token.id, &TokenState::Signed(*key)))
             .map_err(writing)?;
         transaction.commit().map_err(writing)?;

@@ -3,6 +3,7 @@
 //! A run is shown by one of three views of the same events: `plain`, `live` and `json`. Results go to
 //! standard output, errors and warnings to standard error.
 
+pub mod audit_text;
 pub mod drift_text;
 pub mod json;
 mod live;
@@ -76,7 +77,7 @@ pub fn complain(text: &str) {
 pub fn log_warnings() {
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_target(false);
     // Whoever set up a log before is right to keep it.
-    log.with_writer(io::stderr).with_ansi(false).try_init().ok();
+    log.with_writer(|| quorate_proto::redact::Log(io::stderr())).with_ansi(false).try_init().ok();
 }
 
 /// Whether what goes to standard error may be coloured (<https://no-color.org>).

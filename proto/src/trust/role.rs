@@ -64,6 +64,7 @@ pub enum Call {
     Remove,
     Cancel,
     Kubeconfig,
+    Audit,
 }
 
 /// A line of the table.
@@ -74,7 +75,7 @@ struct Rule {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Describe,
         Self::Claim,
         Self::Check,
@@ -82,6 +83,7 @@ impl Call {
         Self::Remove,
         Self::Cancel,
         Self::Kubeconfig,
+        Self::Audit,
     ];
 
     /// The table.
@@ -94,6 +96,7 @@ impl Call {
             Self::Remove => ("quorate.node.v1.Node/Ensure", Role::Admin),
             Self::Cancel => ("quorate.node.v1.Node/Cancel", Role::Operator),
             Self::Kubeconfig => ("quorate.node.v1.Node/Kubeconfig", Role::Admin),
+            Self::Audit => ("quorate.node.v1.Node/Audit", Role::Admin),
         };
         Rule { method, least }
     }
@@ -157,6 +160,7 @@ impl fmt::Display for Call {
             Self::Remove => "an order that takes something away",
             Self::Cancel => "the end of an operation",
             Self::Kubeconfig => "the admin kubeconfig",
+            Self::Audit => "the audit log",
         })
     }
 }

@@ -20,6 +20,7 @@ impl SimCluster {
             |number: u64| CaFacts { pem: String::new(), spki: Sha256::of(&number.to_be_bytes()) };
         let pods = [("etcd", node.etcd_pod), ("kube-apiserver", self.holds(name, "static-pods"))];
         Facts {
+            audit: None,
             node: name.clone(),
             agent_version: "0.1.0".to_owned(),
             machine: node.machine.clone(),

@@ -3,9 +3,9 @@
 
 use std::fmt::Debug;
 
-use quorate::driver::without_secrets;
 use quorate::plan::Plan;
-use quorate_proto::{Event, Failure, Finding, JoinMaterial, RunId, Secret};
+use quorate_proto::redact::Lines;
+use quorate_proto::{Event, Failure, Finding, JoinMaterial, Redactor, RunId, Secret};
 
 use super::network::{Order, Told};
 use super::rules::Rules;
@@ -68,8 +68,9 @@ pub(super) fn record(world: &mut SimCluster, rules: Rules, run: &RunId, told: &T
     };
     let failure = Some(failure).filter(|_| !claims_success);
     let events = [Event::Output { line }, Event::Ended { finding, failure }];
+    let mut lines = Lines::new(Redactor::of(&material));
     for event in events {
-        let event = if rules.secrets_cleaned { without_secrets(event, &material) } else { event };
+        let event = if rules.secrets_cleaned { lines.event(event) } else { event };
         judge(world, &serde_json::to_string(&event).unwrap_or_default());
     }
 }

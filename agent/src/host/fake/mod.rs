@@ -231,6 +231,12 @@ impl Host for FakeHost {
         Ok(())
     }
 
+    /// Uncounted: what is done is written down, and that is none of it.
+    async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError> {
+        self.state().files.entry(path.to_owned()).or_default().extend(content);
+        Ok(())
+    }
+
     async fn set(&self, path: &str, value: &str) -> Result<(), HostError> {
         let mut state = self.state();
         let attempt = format!("setting {path} to {value:?}");

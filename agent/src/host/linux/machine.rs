@@ -17,7 +17,6 @@ pub(super) fn describe(root: &Path) -> io::Result<Machine> {
         let bytes = files::read(&root.join(path))?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (name, version) = (System::name(), System::os_version());
     let size = RefreshKind::nothing()
         .with_cpu(CpuRefreshKind::nothing())
@@ -27,7 +26,7 @@ pub(super) fn describe(root: &Path) -> io::Result<Machine> {
     Ok(Machine {
         machine_id: text("etc/machine-id")?,
         boot_id: text("proc/sys/kernel/random/boot_id")?,
-        clock_ms: u64::try_from(clock.as_millis()).unwrap_or(u64::MAX),
+        clock_ms: clock_ms(),
         os: format!("{} {}", name.unwrap_or_default(), version.unwrap_or_default()),
         kernel: System::kernel_version().unwrap_or_default(),
         architecture: std::env::consts::ARCH.to_owned(),
@@ -36,6 +35,12 @@ pub(super) fn describe(root: &Path) -> io::Result<Machine> {
         disk_free_mib: disk_free_mib(&root.join("var/lib")),
         addresses: addresses(),
     })
+}
+
+/// Milliseconds since 1970.
+pub(super) fn clock_ms() -> u64 {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(clock.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Time since the boot, sleep included; zero where it is not told.

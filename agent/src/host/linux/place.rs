@@ -13,7 +13,7 @@ use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 /// A name in a folder that is held open.
@@ -83,6 +83,25 @@ impl Place {
         self.sync_folder()
     }
 
+    /// Adds to the file's end: after it returned, a power cut leaves all of it. A write that failed is
+    /// taken back as far as the disk lets us.
+    ///
+    /// Errors: as [`Self::replace`].
+    pub(super) fn append(&self, content: &[u8]) -> io::Result<()> {
+        self.own_or_absent()?;
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+        let file = openat(&self.folder, self.name.as_str(), flags | OFlag::O_CLOEXEC, PRIVATE)?;
+        own(&fstat(&file)?)?; // it may have been exchanged since
+        let mut file = File::from(file);
+        let before = file.metadata()?.len();
+        if let Err(error) = file.write_all(content) {
+            file.set_len(before).ok();
+            return Err(error);
+        }
+        file.sync_data()?;
+        if before == 0 { self.sync_folder() } else { Ok(()) }
+    }
+
     /// Writes into a file that exists, as the kernel's files want it: no other file takes its place.
     pub(super) fn set(&self, value: &str) -> io::Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -104,20 +123,10 @@ impl Place {
     }
 
     fn own_or_absent(&self) -> io::Result<()> {
-        let found = match fstatat(&self.folder, self.name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Err(Errno::ENOENT) => return Ok(()),
-            found => found?,
-        };
-        let what = if !is_plain(&found) {
-            "a symbolic link, or no file at all"
-        } else if found.st_nlink != 1 {
-            "known by another name too (a hard link)"
-        } else if found.st_uid != geteuid().as_raw() {
-            "owned by another user"
-        } else {
-            return Ok(());
-        };
-        Err(refused(format!("it is {what}: see who made it so, and put a plain file there")))
+        match fstatat(&self.folder, self.name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => Ok(()),
+            found => own(&found?),
+        }
     }
 
     fn sync_folder(&self) -> io::Result<()> {
@@ -142,6 +151,19 @@ fn enter(folder: &OwnedFd, step: &str, make: bool) -> Result<OwnedFd, Errno> {
         }
         entered => entered,
     }
+}
+
+fn own(found: &FileStat) -> io::Result<()> {
+    let what = if !is_plain(found) {
+        "a symbolic link, or no file at all"
+    } else if found.st_nlink != 1 {
+        "known by another name too (a hard link)"
+    } else if found.st_uid != geteuid().as_raw() {
+        "owned by another user"
+    } else {
+        return Ok(());
+    };
+    Err(refused(format!("it is {what}: see who made it so, and put a plain file there")))
 }
 
 fn is_plain(found: &FileStat) -> bool {
@@ -189,11 +211,25 @@ mod tests {
         for name in ["link", "hard", "folder", "pipe"] {
             let error = write(root.path(), name).unwrap_err().to_string();
             assert!(error.starts_with("it is "), "{name}: {error}");
+            let appended = Place::make(root.path(), name).and_then(|place| place.append(b"ours"));
+            let error = appended.unwrap_err().to_string();
+            assert!(error.starts_with("it is "), "{name}: {error}");
         }
         assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
         assert_eq!(fs::read_link(root.path().join("link")).unwrap(), theirs);
         let names = fs::read_dir(root.path()).unwrap().count();
         assert_eq!(names, 4, "something was left beside them");
+    }
+
+    #[test]
+    fn what_is_added_stands_behind_what_was_there_in_a_private_file() {
+        let root = tempfile::tempdir().unwrap();
+        for line in ["one\n", "two\n"] {
+            Place::make(root.path(), "state/log").unwrap().append(line.as_bytes()).unwrap();
+        }
+        let path = root.path().join("state/log");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

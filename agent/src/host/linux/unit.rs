@@ -6,15 +6,15 @@
 //! holds the output open, learns of the end. What became of it systemd tells: it forgets a unit that
 //! succeeded and keeps one that failed.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use quorate_proto::Secret;
-use tokio::time;
+use quorate_proto::{Redactor, Secret};
+use tokio::{task, time};
 
-use super::{LinuxHost, command, files, output::Lines};
-use crate::host::{Command, Host as _, HostError, LINES_KEPT, Profile, Unit};
+use super::output::{Lines, Told};
+use super::{LinuxHost, command, files};
+use crate::host::{Command, Host as _, HostError, Profile, Unit};
 use crate::progress::Progress;
 
 /// The agent's own unit, quorate-agent.service, must not look like one of these.
@@ -38,7 +38,7 @@ pub(super) async fn run(
     }
     let name = new_name(&unit.command.program);
     let folder = prepare(host, &name, unit).await?;
-    let lines = open(host, &name).await?;
+    let lines = open(host, &name, progress.redactor()).await?;
     let started = host.run(&systemd_run(&name, unit)).await.and_then(|ran| {
         // The line is that of the unit's command: systemd-run's own would tell nobody anything.
         ran.success(&unit.command)
@@ -56,7 +56,7 @@ pub(super) async fn follow(
     name: &str,
     progress: &Progress,
 ) -> Result<(), HostError> {
-    let lines = open(host, name).await?;
+    let lines = open(host, name, progress.redactor()).await?;
     watch(host, name, name, lines, progress).await
 }
 
@@ -175,9 +175,14 @@ fn restrictions(profile: Profile) -> impl Iterator<Item = &'static str> {
 }
 
 /// Opens what a unit prints; nothing where its folder is gone, which means that it has ended.
-async fn open(host: &LinuxHost, name: &str) -> Result<Option<Lines>, HostError> {
-    let path = host.at(FOLDER).join(name).join("output");
-    files::blocking(format!("opening the output of {name}"), move || Lines::open(&path)).await
+async fn open(
+    host: &LinuxHost,
+    name: &str,
+    redactor: &Redactor,
+) -> Result<Option<Lines>, HostError> {
+    let (path, redactor) = (host.at(FOLDER).join(name).join("output"), redactor.clone());
+    let attempt = format!("opening the output of {name}");
+    files::blocking(attempt, move || Lines::open(&path, redactor)).await
 }
 
 /// Passes on the unit's lines until it ends, then says how.
@@ -188,26 +193,28 @@ async fn watch(
     lines: Option<Lines>,
     progress: &Progress,
 ) -> Result<(), HostError> {
-    let mut last = VecDeque::new();
+    let mut told = Told::default();
     if let Some(mut lines) = lines {
         loop {
             let ended = lines.file_is_gone(); // asked before the reading, so nothing is missed
-            for line in lines.read(ended) {
-                progress.output(line.clone());
-                last.push_back(line);
+            while let Some(read) = lines.read() {
+                read.into_iter().for_each(|line| told.take(line, progress));
+                // A program that prints without a pause must not keep the agent from its callers.
+                task::yield_now().await;
             }
-            last.drain(..last.len().saturating_sub(LINES_KEPT));
             if ended {
+                lines.finish().into_iter().for_each(|line| told.take(line, progress));
                 break;
             }
             time::sleep(LOOK_EVERY).await;
         }
     }
+    let output = told.finish(progress);
     let end = end_of(host, name).await?;
     if end != End::Succeeded {
         forget(host, name).await?;
     }
-    let (command, output) = (command.to_owned(), last.into());
+    let command = command.to_owned();
     match end {
         End::Succeeded => Ok(()),
         End::Failed { status } => Err(HostError::Failed { command, status, output }),

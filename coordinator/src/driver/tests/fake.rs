@@ -11,7 +11,7 @@ use quorate_proto::goal::Entry;
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, CaFacts, EtcdFacts, EtcdMember, Event, Facts, Failure, Finding, Goal,
-    KubernetesFacts, Machine, NodeName, OperationId, Secret, Sha256, Term, UnderWay,
+    JoinMaterial, KubernetesFacts, Machine, NodeName, OperationId, Secret, Sha256, Term, UnderWay,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -71,12 +71,18 @@ pub(super) struct FakeFleet {
     nodes: Arc<Mutex<BTreeMap<NodeName, FakeNode>>>,
     /// The folder of the store that must know of an order before it arrives.
     pub(super) witness: Option<PathBuf>,
+    /// What was printed that nobody may read.
+    pub(super) planted: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeFleet {
     pub(super) fn new(names: &[&str]) -> Self {
         let nodes = names.iter().map(|name| (node(name), FakeNode::default()));
-        Self { nodes: Arc::new(Mutex::new(nodes.collect())), witness: None }
+        Self {
+            nodes: Arc::new(Mutex::new(nodes.collect())),
+            witness: None,
+            planted: Arc::default(),
+        }
     }
 
     pub(super) fn fault(&self, name: &str, goal: &str, faults: &[Fault]) {
@@ -186,6 +192,14 @@ impl FakeFleet {
     }
 }
 
+/// What a node that does not keep secrets prints of them.
+fn leaks(material: &JoinMaterial) -> Vec<String> {
+    let half = material.token.expose().split_once('.').unwrap().1;
+    let (token, key) = (material.token.expose().to_owned(), material.certificate_key.expose());
+    let hex = quorate_proto::hex(half.as_bytes());
+    vec![token, half.to_owned(), key.to_owned(), key.to_uppercase(), hex]
+}
+
 async fn work(
     fleet: FakeFleet,
     name: NodeName,
@@ -201,8 +215,12 @@ async fn work(
     };
     events.send(Event::Activity(Activity { kind, text: "at it".to_owned() })).ok();
     if let Some(material) = &order.material {
-        let line = format!("--token {}", material.token.expose());
-        events.send(Event::Output { line }).ok();
+        for line in leaks(material) {
+            events.send(Event::Output { line: format!("--token {line}") }).ok();
+        }
+        let text = leaks(material).concat();
+        events.send(Event::Activity(Activity { kind, text })).ok();
+        fleet.planted.lock().unwrap().extend(leaks(material));
     }
     drop(events);
     sleep(Duration::from_secs(if matches!(fault, Some(Fault::Hangs | Fault::Gone)) {
@@ -226,7 +244,8 @@ async fn work(
         fake.held.insert(goal);
     }
     fake.under_way = None;
-    let causes = vec!["it did not work".to_owned()];
+    let told = order.material.iter().flat_map(leaks);
+    let causes = std::iter::once("it did not work".to_owned()).chain(told).collect();
     let transient = fault == Some(Fault::Transient);
     let failure = failed.then(|| Failure { causes, transient, ..Failure::default() });
     let finding = found(&nodes, &name, &order.goal);
@@ -272,6 +291,7 @@ impl Fleet for FakeFleet {
         let ca = CaFacts { pem: "the authority".to_owned(), spki: Sha256::of(b"authority") };
         let etcd = EtcdFacts { cluster_id: 1, leader: Some(1), members };
         Ok(Facts {
+            audit: None,
             node: name.clone(),
             agent_version: "0.1.0".to_owned(),
             machine: Machine {

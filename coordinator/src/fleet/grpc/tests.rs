@@ -24,6 +24,18 @@ struct Agent;
 #[tonic::async_trait]
 impl Node for Agent {
     type EnsureStream = UnboundedReceiverStream<Result<node::Event, Status>>;
+    type AuditStream = UnboundedReceiverStream<Result<node::AuditReply, Status>>;
+
+    async fn audit(
+        &self,
+        _: Request<node::AuditRequest>,
+    ) -> Result<Response<Self::AuditStream>, Status> {
+        let (tell, told) = unbounded_channel();
+        for lines in [vec!["one".to_owned(), "two".to_owned()], vec!["x".repeat(AUDIT_LINE + 1)]] {
+            tell.send(Ok(node::AuditReply { lines })).unwrap();
+        }
+        Ok(Response::new(UnboundedReceiverStream::new(told)))
+    }
 
     async fn describe(
         &self,
@@ -137,6 +149,13 @@ async fn calls_reach_the_node_and_answers_come_back() {
     let findings = fleet.check(&cp_1, &[Goal::SwapOff]).await.unwrap();
     assert_eq!(findings, [Finding::Drifted(vec![Drift::new("swap-off", "no", "yes")])]);
     assert_eq!(fleet.kubeconfig(&cp_1).await.unwrap().expose(), "the kubeconfig");
+    let (lines, mut read) = tokio::sync::mpsc::channel(9);
+    let error = fleet.audit(&cp_1, lines).await.unwrap_err();
+    assert!(error.why().starts_with("its audit log has lines"), "{error:?}");
+    assert_eq!(
+        (read.recv().await.unwrap(), read.recv().await.unwrap()),
+        ("one".into(), "two".into())
+    );
     let (tell, mut told) = unbounded_channel();
     fleet.ensure(&cp_1, order(Goal::SwapOff), tell).await.unwrap();
     assert_eq!(told.recv().await, Some(Event::Started { attached: false }));

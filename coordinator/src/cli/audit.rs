@@ -1,0 +1,260 @@
+//! `quorate audit`: what was asked of the nodes and done there, by their own logs, and whether these
+//! are whole.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_proto::audit::{Chain, Entry};
+use quorate_proto::trust::Call as Right;
+use quorate_proto::{AuditHead, NodeName, Sha256};
+use tokio::sync::mpsc;
+
+use super::node::node_name;
+use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
+use crate::driver::now_ms;
+use crate::fleet::FleetError;
+use crate::store::StoreError;
+use crate::ui::{self, audit_text};
+
+/// Shows what was asked of the nodes and done there, and checks their logs
+///
+/// Each agent keeps a log in which every line vouches for the one before. Whoever is root on a node can
+/// write a new one; what was seen here of the old one then tells.
+#[derive(Debug, clap::Args)]
+pub(super) struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AuditCommand {
+    Verify(VerifyArgs),
+    Show(ShowArgs),
+    Accept(AcceptArgs),
+}
+
+/// Checks whether logs are whole, and hold all that was ever seen of them
+#[derive(Debug, clap::Args)]
+struct VerifyArgs {
+    /// The nodes; all of the specification without any
+    #[arg(value_parser = node_name)]
+    nodes: Vec<NodeName>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Prints the log of a node
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    /// The node's name, as in the specification
+    #[arg(value_parser = node_name)]
+    node: NodeName,
+    /// Only what is not older, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = back)]
+    since: Option<Duration>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Takes the log of a node as it is now, once you know why it is not the one that was seen before
+#[derive(Debug, clap::Args)]
+struct AcceptArgs {
+    /// The node's name, as in the specification
+    #[arg(value_parser = node_name)]
+    node: NodeName,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl AuditArgs {
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        match &self.command {
+            AuditCommand::Verify(args) => args.run().await,
+            AuditCommand::Show(args) => args.run().await,
+            AuditCommand::Accept(args) => args.run().await,
+        }
+    }
+}
+
+impl VerifyArgs {
+    /// Exit code 0 if every log is whole.
+    async fn run(&self) -> Result<Exit, CliError> {
+        let cluster = open(&self.cluster)?;
+        let anchors = self.cluster.anchors().map_err(|error| site::error(&error))?;
+        let mut nodes = self.nodes.clone();
+        if nodes.is_empty() {
+            nodes.extend(cluster.loaded.spec.nodes.iter().map(|node| node.name.clone()));
+        }
+        let mut wrong = Vec::new();
+        for node in &nodes {
+            let kept = anchors.as_ref().map_or(Ok(Vec::new()), |store| store.audit_heads(node));
+            let kept = kept.map_err(|error| unreadable(&error))?;
+            let count = kept.len();
+            match read(&cluster, node, kept, |_| {}).await {
+                Ok(head) => ui::print(&format!(
+                    "{node}: {} lines, each following from the one before, and all {count} places \
+                     where the log was seen are in it\n",
+                    head.seq
+                )),
+                Err(why) => wrong.push(format!("{node}: {why}")),
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(Exit::Holds);
+        }
+        let error = CliError::message(Exit::Failed, "an audit log could not be verified");
+        Err(error.reasons(wrong).hint(
+            "find out who changed it, and when: `quorate audit show NODE`, the node's journal, and \
+             what was kept of its disk",
+        ))
+    }
+}
+
+impl ShowArgs {
+    async fn run(&self) -> Result<Exit, CliError> {
+        let cluster = open(&self.cluster)?;
+        let since = u64::try_from(self.since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+        let since = self.since.map_or(0, |_| now_ms().saturating_sub(since));
+        let shown = read(&cluster, &self.node, Vec::new(), |line| {
+            let entry = serde_json::from_str::<Entry>(line).ok();
+            if entry.as_ref().is_none_or(|entry| entry.at_ms >= since) {
+                ui::print(&audit_text::line(entry.as_ref(), line));
+            }
+        });
+        match shown.await {
+            Ok(_) => Ok(Exit::Holds),
+            Err(why) => Err(CliError::message(Exit::Failed, format!("{}: {why}", self.node))),
+        }
+    }
+}
+
+impl AcceptArgs {
+    /// The new log must be whole.
+    async fn run(&self) -> Result<Exit, CliError> {
+        let cluster = open(&self.cluster)?;
+        let mut anchors = self.cluster.history().map_err(|error| site::error(&error))?;
+        let node = &self.node;
+        let head = read(&cluster, node, Vec::new(), |_| {}).await.map_err(|why| {
+            CliError::message(Exit::Failed, format!("the log of {node} cannot be accepted: {why}"))
+        })?;
+        anchors.accept_audit_head(node, &head).map_err(|error| unreadable(&error))?;
+        ui::print(&format!("{node}: its log of {} lines is the one from now on\n", head.seq));
+        Ok(Exit::Holds)
+    }
+}
+
+fn open(args: &ClusterArgs) -> Result<OpenCluster, CliError> {
+    let cluster = args.open()?;
+    cluster.needs(Right::Audit.least())?;
+    Ok(cluster)
+}
+
+/// Reads a whole log and follows its chain, past each place where it was seen.
+async fn read(
+    cluster: &OpenCluster,
+    node: &NodeName,
+    kept: Vec<AuditHead>,
+    mut each: impl FnMut(&str),
+) -> Result<AuditHead, String> {
+    let (sender, mut lines) = mpsc::channel::<String>(1024);
+    let mut seen = Seen::new(kept);
+    let follow = async {
+        let mut result = Ok(());
+        while let Some(line) = lines.recv().await {
+            each(&line);
+            result = result.and_then(|()| seen.read(&line));
+        }
+        result
+    };
+    let (told, result) = tokio::join!(cluster.fleet.audit(node, sender), follow);
+    told.map_err(|error: FleetError| error.why())?;
+    result?;
+    seen.finish()
+}
+
+/// A log as it is read, and where it was seen before.
+struct Seen {
+    chain: Chain,
+    kept: BTreeMap<u64, Sha256>,
+}
+
+impl Seen {
+    fn new(kept: Vec<AuditHead>) -> Self {
+        let kept = kept.into_iter().map(|AuditHead { seq, sha256 }| (seq, sha256)).collect();
+        Self { chain: Chain::default(), kept }
+    }
+
+    fn read(&mut self, line: &str) -> Result<(), String> {
+        self.chain.read(line).map_err(|error| error.to_string())?;
+        let AuditHead { seq, sha256 } = self.chain.head();
+        match self.kept.remove(seq) {
+            Some(kept) if kept != *sha256 => {
+                Err(format!("line {seq} is not the one that was seen before: it was rewritten"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<AuditHead, String> {
+        // An empty log has a head too.
+        self.kept.remove(&0);
+        let head = self.chain.head().clone();
+        match self.kept.pop_last() {
+            None => Ok(head),
+            Some((kept, _)) => {
+                Err(format!("it ends at line {}, and line {kept} was seen before", head.seq))
+            }
+        }
+    }
+}
+
+fn back(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>();
+    let parsed = parsed.map_err(|error| error.to_string())?;
+    parsed.try_into().map_err(|_negative: jiff::Error| "say how long ago, as in 2h".to_owned())
+}
+
+fn unreadable(error: &StoreError) -> CliError {
+    CliError::new(Exit::Failed, error).hint(error.advice())
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_proto::OperationId;
+    use quorate_proto::audit::Deed;
+
+    use super::*;
+
+    fn log(lines: u64, word: &str) -> Vec<(String, AuditHead)> {
+        let mut chain = Chain::default();
+        let mut log = Vec::new();
+        for at in 0..lines {
+            let operation = OperationId(format!("{word}-{at}"));
+            let (line, next) = chain.write(at, "one", Deed::Begun { operation });
+            chain = next;
+            log.push((line, chain.head().clone()));
+        }
+        log
+    }
+
+    fn verify(log: &[(String, AuditHead)], kept: Vec<AuditHead>) -> Result<u64, String> {
+        let mut seen = Seen::new(kept);
+        log.iter().try_for_each(|(line, _)| seen.read(line))?;
+        seen.finish().map(|head| head.seq)
+    }
+
+    #[test]
+    fn a_log_is_verified_against_all_that_was_seen_of_it() {
+        let (ours, other) = (log(6, "ours"), log(9, "other"));
+        let heads =
+            |log: &[(String, AuditHead)]| log.iter().map(|(_, head)| head.clone()).collect();
+        assert_eq!(verify(&ours, heads(&ours[2..5])), Ok(6));
+        assert_eq!(verify(&ours, vec![AuditHead::default()]), Ok(6));
+        assert_eq!(verify(&[], Vec::new()), Ok(0));
+        // Written anew, and longer than before: only what was seen tells.
+        let rewritten = verify(&other, heads(&ours[3..4])).unwrap_err();
+        assert_eq!(rewritten, "line 4 is not the one that was seen before: it was rewritten");
+        let shorter = verify(&ours[..3], heads(&ours[1..5])).unwrap_err();
+        assert_eq!(shorter, "it ends at line 3, and line 5 was seen before");
+    }
+}
