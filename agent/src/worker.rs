@@ -33,6 +33,9 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 /// Checks side by side: enough that one silent API costs its deadline once, few enough for a node
 /// that is busy.
 const CHECKS_AT_ONCE: usize = 4;
+/// What Kubernetes brings about may be gone again after it was seen to hold: while one pod of its DNS is on
+/// a machine that died, every other question has no answer. So often in a row that is not by chance.
+const WAITS: u32 = 10;
 /// Between two tries to follow a unit, where systemd or the journal did not answer.
 const FOLLOW_AGAIN: Duration = Duration::from_secs(2);
 
@@ -345,7 +348,9 @@ impl Worker {
         }
         let mut finding = self.check_one(goal).await;
         let mut failure = None;
-        if !finding.is_satisfied() || goal.is_of_one_run() {
+        let mut rounds = if goal.is_awaited() { WAITS } else { 1 };
+        let mut due = !finding.is_satisfied() || goal.is_of_one_run();
+        while due {
             let (events, received) = mpsc::unbounded_channel();
             let progress = Progress::hiding(operation.redactor.clone(), events);
             let apply = async {
@@ -357,6 +362,8 @@ impl Worker {
                 self.see_units_end(&operation).await;
             }
             finding = self.check_one(goal).await;
+            rounds -= 1;
+            due = rounds > 0 && failure.is_none() && !finding.is_satisfied();
         }
         self.conclude(&operation, finding, failure).await;
     }

@@ -172,6 +172,29 @@ fn goals<'a>(goal: &'a Goal) -> Box<dyn Ensure + 'a> {
     Box::new(TestGoal(goal))
 }
 
+/// Is seen to hold by each wait, and by a look of the worker's only from the fourth on.
+struct Flickering;
+
+#[async_trait]
+impl Ensure for Flickering {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        host.append("/looks", b".").await?;
+        let looks = host.read("/looks").await?.unwrap_or_default().len();
+        let settles = host.read("/never").await?.is_none();
+        let drift = Drift::new("DNS", "no answer", "an answer");
+        let holds = settles && looks > 3;
+        Ok(if holds { Finding::Satisfied } else { Finding::Drifted(vec![drift]) })
+    }
+
+    async fn apply(&self, _host: &dyn Host, _work: &Work<'_>) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+fn flickering<'a>(_goal: &'a Goal) -> Box<dyn Ensure + 'a> {
+    Box::new(Flickering)
+}
+
 fn alice() -> Caller {
     let operator = "alice".try_into().unwrap();
     Caller { operator, address: "127.0.0.1:9".parse().unwrap() }
@@ -543,4 +566,20 @@ async fn what_cannot_be_written_down_is_not_done() {
     let told: Vec<_> = worker.ensure(&alice(), first()).await.unwrap().collect().await;
     assert_eq!(ended(&told).1, None);
     assert_eq!(worker.describe(&cp_1()).await.unwrap().audit.unwrap().seq, 4);
+}
+
+#[tokio::test]
+async fn what_was_seen_to_hold_and_is_gone_again_is_waited_for_once_more() {
+    for (never, looks) in [(false, 4), (true, 1 + WAITS)] {
+        let host = Arc::new(TestHost::default());
+        if never {
+            host.put("/never", b"");
+        }
+        let worker = Worker::open(host.clone(), flickering, "/state").await.unwrap();
+        let waited = order("1", term(1, "a"), Goal::SystemPodsReady);
+        let told: Vec<_> = worker.ensure(&alice(), waited).await.unwrap().collect().await;
+        assert_eq!(ended(&told).0.is_satisfied(), !never);
+        let looked = host.files.lock().unwrap()["/looks"].len();
+        assert_eq!(looked, usize::try_from(looks).unwrap());
+    }
 }
