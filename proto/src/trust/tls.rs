@@ -14,7 +14,7 @@ use super::certificate::KeyDigest;
 use super::credentials::Credentials;
 use super::error::TrustError;
 use super::identity::SiteId;
-use super::verifier::{Expected, OperatorVerifier, ServerVerifier};
+use super::verifier::{Admitted, ClientVerifier, Expected, ServerVerifier};
 use crate::id::NodeName;
 
 /// The only protocol spoken over TLS here.
@@ -23,8 +23,19 @@ pub(super) const ALPN: &[u8] = b"h2";
 /// For an agent: serves operators of its own site and nobody else.
 pub fn server_config(credentials: &Credentials) -> Result<ServerConfig, TrustError> {
     let site = credentials.identity()?.site;
-    let verifier = OperatorVerifier::new(site, credentials.peer_roots()?)?;
-    server(credentials, Arc::new(verifier))
+    server_of(credentials, Admitted::operators(site, credentials.peer_roots()?)?)
+}
+
+/// For a node that waits to be claimed: serves the coordinator whose root has this key.
+pub(super) fn coordinator_server_config(
+    credentials: &Credentials,
+    pin: KeyDigest,
+) -> Result<ServerConfig, TrustError> {
+    server_of(credentials, Admitted::Coordinator(pin))
+}
+
+fn server_of(credentials: &Credentials, admitted: Admitted) -> Result<ServerConfig, TrustError> {
+    server(credentials, Arc::new(ClientVerifier { admitted, provider: provider() }))
 }
 
 /// For the coordinator's enrolment: nodes that come here have no certificate yet.
@@ -39,7 +50,16 @@ pub fn client_config(
     node: &NodeName,
 ) -> Result<ClientConfig, TrustError> {
     let roots = credentials.peer_roots()?;
-    let config = client(Expected::Node { site, node: node.clone(), roots })?
+    known_client(credentials, Expected::Node { site, node: node.clone(), roots })
+}
+
+/// For the coordinator, who dials a node that is not known yet.
+pub(super) fn claimer_config(credentials: &Credentials) -> Result<ClientConfig, TrustError> {
+    known_client(credentials, Expected::Anybody)
+}
+
+fn known_client(credentials: &Credentials, expected: Expected) -> Result<ClientConfig, TrustError> {
+    let config = client(expected)?
         .with_client_auth_cert(credentials.chain()?, credentials.key()?)
         .map_err(TrustError::Tls)?;
     Ok(without_resumption(config))
@@ -56,7 +76,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-pub(super) fn server(
+fn server(
     credentials: &Credentials,
     verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, TrustError> {
@@ -82,7 +102,7 @@ pub(super) fn client(
     Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-pub(super) fn without_resumption(mut config: ClientConfig) -> ClientConfig {
+fn without_resumption(mut config: ClientConfig) -> ClientConfig {
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config

@@ -2,6 +2,8 @@
 //!
 //! Beyond the chain, that is: exactly one identity, the whole set of uses, the site, and for orders
 //! the lifetime. What DNS names a certificate carries is not looked at; the identity decides.
+//!
+//! [`ClientVerifier`] judges those who dial, [`ServerVerifier`] those who are dialled.
 
 use std::sync::Arc;
 
@@ -26,39 +28,34 @@ use crate::id::NodeName;
 /// A day, and what clocks and backdating may add.
 const MAX_ORDER_LIFETIME_S: i64 = 24 * 3600 + 600;
 
-/// For an agent: takes operators of its own site.
+/// Whom an agent lets in.
 #[derive(Debug)]
-pub(super) struct OperatorVerifier {
-    site: SiteId,
-    chain: Arc<dyn ClientCertVerifier>,
+pub(super) enum Admitted {
+    /// Operators of its own site.
+    Operators { site: SiteId, chain: Arc<dyn ClientCertVerifier> },
+    /// The coordinator whose root has this key, no other root being loaded.
+    Coordinator(KeyDigest),
 }
 
-impl OperatorVerifier {
-    pub(super) fn new(site: SiteId, operators: RootCertStore) -> Result<Self, TrustError> {
-        let chain = WebPkiClientVerifier::builder_with_provider(operators.into(), provider())
-            .build()
-            .map_err(|error| TrustError::Tls(Error::General(error.to_string())))?;
-        Ok(Self { site, chain })
-    }
-
-    fn check(&self, leaf: Leaf) -> Result<(), TrustError> {
-        let Leaf { identity, usage, lifetime_s, .. } = leaf;
-        if identity.site != self.site {
-            return Err(TrustError::OtherSite { expected: self.site, found: identity.site });
-        }
-        if !matches!(identity.who, Who::Operator { .. }) || usage != Usage::Client {
-            return Err(TrustError::NotEntitled { identity, wanted: "operator" });
-        }
-        if lifetime_s > MAX_ORDER_LIFETIME_S {
-            return Err(TrustError::Lifetime { identity });
-        }
-        Ok(())
+impl Admitted {
+    pub(super) fn operators(site: SiteId, roots: RootCertStore) -> Result<Self, TrustError> {
+        Ok(Self::Operators { site, chain: chain_of_clients(roots).map_err(TrustError::Tls)? })
     }
 }
 
-impl ClientCertVerifier for OperatorVerifier {
+/// For an agent.
+#[derive(Debug)]
+pub(super) struct ClientVerifier {
+    pub(super) admitted: Admitted,
+    pub(super) provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for ClientVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        match &self.admitted {
+            Admitted::Operators { chain, .. } => chain.root_hint_subjects(),
+            Admitted::Coordinator(_) => &[],
+        }
     }
 
     fn verify_client_cert(
@@ -67,10 +64,18 @@ impl ClientCertVerifier for OperatorVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
-        Leaf::read(end_entity)
-            .and_then(|leaf| self.check(leaf))
-            .map_err(TrustError::into_rustls)?;
+        let (verified, entitled) = match &self.admitted {
+            Admitted::Operators { site, chain } => {
+                let verified = chain.verify_client_cert(end_entity, intermediates, now)?;
+                (verified, Leaf::read(end_entity).and_then(|leaf| operator_of(*site, leaf)))
+            }
+            Admitted::Coordinator(pin) => {
+                let chain = chain_of_clients(pinned(intermediates, *pin)?)?;
+                let verified = chain.verify_client_cert(end_entity, intermediates, now)?;
+                (verified, coordinator(end_entity, Usage::Client))
+            }
+        };
+        entitled.map_err(TrustError::into_rustls)?;
         Ok(verified)
     }
 
@@ -89,12 +94,49 @@ impl ClientCertVerifier for OperatorVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+fn operator_of(site: SiteId, leaf: Leaf) -> Result<(), TrustError> {
+    let Leaf { identity, usage, lifetime_s, .. } = leaf;
+    if identity.site != site {
+        return Err(TrustError::OtherSite { expected: site, found: identity.site });
+    }
+    if !matches!(identity.who, Who::Operator { .. }) || usage != Usage::Client {
+        return Err(TrustError::NotEntitled { identity, wanted: "operator" });
+    }
+    if lifetime_s > MAX_ORDER_LIFETIME_S {
+        return Err(TrustError::Lifetime { identity });
+    }
+    Ok(())
+}
+
+fn coordinator(end_entity: &CertificateDer<'_>, as_what: Usage) -> Result<(), TrustError> {
+    let Leaf { identity, usage, .. } = Leaf::read(end_entity)?;
+    if identity.who == Who::Coordinator && usage == as_what {
+        return Ok(());
+    }
+    Err(TrustError::NotEntitled { identity, wanted: "coordinator" })
+}
+
+/// The one root of a chain that is believed: the one whose key was told beforehand.
+fn pinned(rest: &[CertificateDer<'_>], pin: KeyDigest) -> Result<RootCertStore, Error> {
+    let is_pinned =
+        |root: &&CertificateDer<'_>| KeyDigest::of_certificate(root).is_ok_and(|key| key == pin);
+    let root = rest.iter().find(is_pinned);
+    let root = root.ok_or_else(|| TrustError::OtherCoordinator.into_rustls())?;
+    roots(&[root.clone().into_owned()]).map_err(TrustError::into_rustls)
+}
+
+fn chain_of_clients(roots: RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let chain = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build();
+    chain.map_err(|error| Error::General(error.to_string()))
 }
 
 /// Whom a client means to reach.
@@ -104,6 +146,8 @@ pub(super) enum Expected {
     Node { site: SiteId, node: NodeName, roots: RootCertStore },
     /// The coordinator whose root has this key. Which site that is, its certificate tells.
     Pinned(KeyDigest),
+    /// Whoever answers, if it holds the key of the certificate that it shows.
+    Anybody,
 }
 
 /// For those who dial.
@@ -126,19 +170,10 @@ impl ServerVerifier {
                 node_of_site(end_entity, signed, *site, node)
             }
             Expected::Pinned(pin) => {
-                let is_pinned = |root: &&CertificateDer<'_>| {
-                    KeyDigest::of_certificate(root).is_ok_and(|key| key == *pin)
-                };
-                let root = rest.iter().find(is_pinned);
-                let root = root.ok_or_else(|| TrustError::OtherCoordinator.into_rustls())?;
-                let root = roots(&[root.clone().into_owned()]).map_err(TrustError::into_rustls)?;
-                signed_by(end_entity, rest, &root, now)?;
-                let leaf = Leaf::read(end_entity).map_err(TrustError::into_rustls)?;
-                let right = leaf.identity.who == Who::Coordinator && leaf.usage == Usage::Server;
-                let identity = leaf.identity;
-                let wrong = TrustError::NotEntitled { identity, wanted: "coordinator" };
-                if right { Ok(()) } else { Err(wrong.into_rustls()) }
+                signed_by(end_entity, rest, &pinned(rest, *pin)?, now)?;
+                coordinator(end_entity, Usage::Server).map_err(TrustError::into_rustls)
             }
+            Expected::Anybody => Ok(()),
         }
     }
 }
@@ -238,6 +273,6 @@ fn signed_by(
     verify_server_cert_signed_by_trust_anchor(&leaf, roots, rest, now, algorithms)
 }
 
-pub(super) fn tls13_only() -> Error {
+fn tls13_only() -> Error {
     PeerIncompatible::Tls12NotOfferedOrEnabled.into()
 }
