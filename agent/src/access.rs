@@ -32,9 +32,10 @@ impl Access {
                 Ok(Caller { operator: name.clone(), address })
             }
             Who::Operator { name, role } => Err(Status::permission_denied(format!(
-                "{call} takes the role {least}, and {name} is a {role} here; whoever has the \
+                "{call} takes the role {least}, and {name} is {held} here; whoever has the \
                  site's state folder gives it with `quorate operator issue {name} --role {least}`",
-                least = call.least()
+                least = call.least(),
+                held = role.with_article()
             ))),
             Who::Node(_) | Who::Coordinator => Err(Status::permission_denied(NO_OPERATOR)),
         }

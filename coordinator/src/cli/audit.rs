@@ -10,7 +10,7 @@ use quorate_proto::{AuditHead, NodeName, Sha256};
 use tokio::sync::mpsc;
 
 use super::node::node_name;
-use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
+use super::{CliError, ClusterArgs, Exit, OpenCluster, site, span};
 use crate::driver::now_ms;
 use crate::fleet::FleetError;
 use crate::store::StoreError;
@@ -209,9 +209,7 @@ impl Seen {
 }
 
 fn back(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>();
-    let parsed = parsed.map_err(|error| error.to_string())?;
-    parsed.try_into().map_err(|_negative: jiff::Error| "say how long ago, as in 2h".to_owned())
+    span(text, "say how long ago, as in 2h")
 }
 
 fn unreadable(error: &StoreError) -> CliError {

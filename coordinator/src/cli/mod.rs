@@ -18,9 +18,9 @@ pub mod spec;
 mod status;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use clap::{Parser, Subcommand};
@@ -31,7 +31,7 @@ use crate::driver::{Drawn, draw_up, survey};
 use crate::fleet::{Anchored, Fleet, GrpcFleet};
 use crate::plan::Procedure;
 use crate::site::{OperatorCredentials, Site, SiteError, own_history};
-use crate::spec::{self as specification, Loaded, Problems};
+use crate::spec::{self as specification, Loaded};
 use crate::store::Store;
 use crate::ui::{self, Output};
 
@@ -135,9 +135,9 @@ impl OpenCluster {
         if *role >= least {
             return Ok(());
         }
-        let article = if *role == Role::Viewer { "a" } else { "an" };
         let message = format!(
-            "this takes the role {least}, and the credentials of {name} are {article} {role}'s"
+            "this takes the role {least}, and the credentials of {name} are {}'s",
+            role.with_article()
         );
         Err(CliError::message(Exit::Failed, message).hint(format!(
             "nobody was asked for anything; whoever has the site's state folder gives the role: \
@@ -156,8 +156,7 @@ impl OpenCluster {
 impl ClusterArgs {
     /// Reads the specification, opens the state folder and prepares the fleet. Calls nobody yet.
     fn open(&self) -> Result<OpenCluster, CliError> {
-        let loaded =
-            specification::load(&self.file).map_err(|problems| self.spec_error(&problems))?;
+        let loaded = load(&self.file, "nothing was changed")?;
         let (operator, store) = self.access().map_err(|error| site::error(&error))?;
         let credentials = Arc::new(ArcSwap::from_pointee(operator.credentials.clone()));
         let fleet = GrpcFleet::new(&loaded.spec, &operator.identity.site, &credentials);
@@ -180,10 +179,11 @@ impl ClusterArgs {
         Ok((site.run_credentials(now)?, Some(site.store()?)))
     }
 
-    /// Where a run is recorded: with the site, or on a machine without it in a folder of its own.
+    /// Where a run is recorded: with the site, which [`Self::open`] has found whole, or on a machine
+    /// without it in a folder of its own.
     fn history(&self) -> Result<Store, SiteError> {
         if self.credentials.is_none() {
-            return Site::open(&self.state)?.store();
+            return Store::open(&self.state).map_err(SiteError::Store);
         }
         own_history(&self.state)
     }
@@ -196,12 +196,22 @@ impl ClusterArgs {
         }
         self.history().map(Some)
     }
+}
 
-    fn spec_error(&self, problems: &Problems) -> CliError {
+/// Reads a specification; `untouched` says what was not done where it cannot be used.
+fn load(file: &Path, untouched: &str) -> Result<Loaded, CliError> {
+    specification::load(file).map_err(|problems| {
         ui::complain(&problems.render(ui::colours()));
-        CliError::message(Exit::Spec, format!("{} cannot be used as it is", self.file.display()))
-            .hint("nothing was changed; see to the above and run the same command again")
-    }
+        CliError::message(Exit::Spec, format!("{} cannot be used as it is", file.display()))
+            .hint(format!("{untouched}; see to the above and run the same command again"))
+    })
+}
+
+/// A stretch of time on the command line; `negative` is said of one that goes back.
+fn span(text: &str, negative: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>();
+    let parsed = parsed.map_err(|error| error.to_string())?;
+    parsed.try_into().map_err(|_negative: jiff::Error| negative.to_owned())
 }
 
 /// The smallest specification, for tests of the commands.

@@ -8,11 +8,10 @@ use quorate_proto::{ENROL_PORT, NameError, NodeName, Secret};
 pub use super::claim::ClaimArgs;
 pub use super::nodes::{ApproveArgs, ListArgs};
 pub use super::remove::RemoveArgs;
-use super::{CliError, Exit, site};
+use super::{CliError, Exit, load, site, span};
 use crate::site::{Site, TokenTerms};
-use crate::spec::{self, NodeSpec, Role};
+use crate::spec::{NodeSpec, Role};
 use crate::store::Approval;
-use crate::ui;
 
 /// Lets nodes in, and takes them out
 #[derive(Debug, clap::Args)]
@@ -134,11 +133,7 @@ impl TokenArgs {
 
     /// The role in a specification that matters most: a control plane may balance the load too.
     fn specified(&self, file: &Path) -> Result<Role, CliError> {
-        let loaded = spec::load(file).map_err(|problems| {
-            ui::complain(&problems.render(ui::colours()));
-            CliError::message(Exit::Spec, format!("{} cannot be used as it is", file.display()))
-                .hint("no token was made; see to the above and run the same command again")
-        })?;
+        let loaded = load(file, "no token was made")?;
         let named = |node: &&NodeSpec| node.name == self.name;
         let node = loaded.spec.nodes.iter().find(named).ok_or_else(|| {
             let message = format!("{} has no node {}", file.display(), self.name);
@@ -158,9 +153,7 @@ pub(super) fn node_name(text: &str) -> Result<NodeName, NameError> {
 
 /// A time that a token or credentials are to live.
 pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>();
-    let parsed = parsed.map_err(|error| error.to_string())?;
-    parsed.try_into().map_err(|_negative: jiff::Error| "a life is longer than nothing".to_owned())
+    span(text, "a life is longer than nothing")
 }
 
 #[cfg(test)]

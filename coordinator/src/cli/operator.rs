@@ -62,11 +62,11 @@ impl IssueArgs {
         issued.write(out)?;
         let file = out.display();
         Ok(format!(
-            "{name} is {article} {role} for {} min with {file}; the file holds a key: hand it over \
+            "{name} is {held} for {} min with {file}; the file holds a key: hand it over \
              where nobody else can read it\n\
              next, on {name}'s machine: quorate status --credentials {file}\n",
             lifetime.as_secs() / 60,
-            article = if *role == Role::Viewer { "a" } else { "an" },
+            held = role.with_article(),
         ))
     }
 }

@@ -1,7 +1,7 @@
 //! `quorate verify`: whether everything that the specification asks for holds. Changes nothing.
 
 use super::{CliError, ClusterArgs, Exit};
-use crate::driver::{Checked, SETTLING, settled, survey};
+use crate::driver::{Checked, SETTLING, settled};
 use crate::plan::{Findings, Observed, Outline};
 use crate::run::words;
 use crate::ui::{self, Output, drift_text};
@@ -21,8 +21,7 @@ impl VerifyArgs {
         let (outline, findings, observed) = match settled(&cluster.fleet, spec, tell_wait).await {
             Ok(checked) => checked,
             // What stands against a plan is drift too: say it, with the nodes that are down.
-            Err(reasons) => {
-                let observed = survey(&cluster.fleet, spec, None).await.observed;
+            Err((observed, reasons)) => {
                 ui::print(&drift_text::silent(&observed));
                 let error = CliError::message(Exit::Failed, "the cluster is not as specified");
                 return Err(error

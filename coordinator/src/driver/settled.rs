@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::observe::{Checked, check, survey};
 use crate::fleet::Fleet;
-use crate::plan::Procedure;
+use crate::plan::{Observed, Procedure};
 use crate::spec::ClusterSpec;
 
 /// Kubelets report what changed every ten seconds.
@@ -23,17 +23,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// that differs is what Kubernetes brings about by itself and every node answers. `waiting` is told
 /// once, with what was found first.
 ///
-/// Errors: what stands against a plan, as the last look saw it.
+/// Errors: what the last look saw, and what of it stands against a plan.
 pub async fn settled(
     fleet: &Arc<dyn Fleet>,
     spec: &ClusterSpec,
     waiting: impl FnOnce(&Checked),
-) -> Result<Checked, Vec<String>> {
+) -> Result<Checked, (Observed, Vec<String>)> {
     let began = Instant::now();
     let mut waiting = Some(waiting);
     loop {
         let seen = survey(fleet, spec, None).await;
-        let checked = check(fleet, spec, &Procedure::BringUp, seen).await?;
+        let observed = seen.observed.clone();
+        let checked = check(fleet, spec, &Procedure::BringUp, seen).await;
+        let checked = checked.map_err(|reasons| (observed, reasons))?;
         if !may_settle(&checked) || began.elapsed() >= SETTLING {
             return Ok(checked);
         }

@@ -224,10 +224,7 @@ impl Site {
     pub fn run_credentials(&self, now: SystemTime) -> Result<OperatorCredentials, SiteError> {
         let name = OperatorName::try_from("coordinator");
         let name = name.map_err(|error| SiteError::Trust(TrustError::Nameless(error)))?;
-        let credentials = self.roots.operator(&name, Role::Admin, RUN, now);
-        let credentials = credentials.map_err(SiteError::Trust)?;
-        let identity = credentials.identity().map_err(SiteError::Trust)?;
-        Ok(OperatorCredentials { credentials, identity, name, role: Role::Admin })
+        self.unrecorded_operator(&name, Role::Admin, RUN, now)
     }
 
     /// Credentials to serve enrolment with, for a day. Keep them in memory.

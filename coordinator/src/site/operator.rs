@@ -91,8 +91,8 @@ impl Site {
         if !LIFETIME.contains(&lifetime) {
             return Err(SiteError::OperatorLifetime(lifetime));
         }
-        let credentials = self.roots.operator(name, role, lifetime, now);
-        let credentials = credentials.map_err(SiteError::Trust)?;
+        let issued = self.unrecorded_operator(name, role, lifetime, now)?;
+        let credentials = &issued.credentials;
         let stored = StoredOperator {
             key: credentials.key_digest().map_err(SiteError::Trust)?,
             name: name.clone(),
@@ -101,6 +101,19 @@ impl Site {
             not_after: credentials.not_after().map_err(SiteError::Trust)?,
         };
         self.store()?.add_operator(&stored).map_err(SiteError::Store)?;
+        Ok(issued)
+    }
+
+    /// Credentials that must not leave this process without a record.
+    pub(super) fn unrecorded_operator(
+        &self,
+        name: &OperatorName,
+        role: Role,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<OperatorCredentials, SiteError> {
+        let credentials = self.roots.operator(name, role, lifetime, now);
+        let credentials = credentials.map_err(SiteError::Trust)?;
         let identity = credentials.identity().map_err(SiteError::Trust)?;
         Ok(OperatorCredentials { credentials, identity, name: name.clone(), role })
     }

@@ -3,7 +3,7 @@
 
 use quorate_proto::Machine;
 
-use super::{line, utc};
+use super::{line, utc, widths};
 use crate::store::{Claimant, TokenRecord, TokenState, role_text};
 
 /// Enough for any honest name of a system.
@@ -23,11 +23,7 @@ pub fn table(tokens: &[TokenRecord], now: i64) -> String {
     });
     let head = ["NODE", "ROLE", "SINCE (UTC)", "ENROLMENT"].map(str::to_owned);
     let rows: Vec<[String; 4]> = std::iter::once(head).chain(rows).collect();
-    let wide = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::len);
-        cells.max().unwrap_or_default()
-    };
-    let (node, role, since) = (wide(0), wide(1), wide(2));
+    let [node, role, since, _] = widths(&rows);
     let mut text = String::new();
     for [a, b, c, d] in &rows {
         line(&mut text, format_args!("{a:<node$}  {b:<role$}  {c:<since$}  {d}"));

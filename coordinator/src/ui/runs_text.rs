@@ -1,6 +1,6 @@
 //! `quorate runs` as text: the table of past runs, and one of them again as it was shown.
 
-use super::{duration, line, plain, plural, utc};
+use super::{duration, line, plain, plural, utc, widths};
 use crate::run::{Fate, Outcome, PastRun, RunState, short};
 use crate::store::StoredEvent;
 
@@ -22,12 +22,7 @@ pub fn table(runs: &[PastRun], width: usize, older: usize, now_ms: u64) -> Strin
         ]
     });
     let rows: Vec<[String; 7]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
-    let wide = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::len);
-        cells.max().unwrap_or_default()
-    };
-    let (run, started, took) = (wide(0), wide(1), wide(2));
-    let (term, done, failed) = (wide(3), wide(4), wide(5));
+    let [run, started, took, term, done, failed, _] = widths(&rows);
     let mut text = String::new();
     for [a, b, c, d, e, f, g] in &rows {
         line(

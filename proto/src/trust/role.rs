@@ -32,6 +32,15 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+
+    /// As in "alice is a viewer".
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Viewer => "a viewer",
+            Self::Operator => "an operator",
+            Self::Admin => "an admin",
+        }
+    }
 }
 
 impl FromStr for Role {
