@@ -136,7 +136,10 @@ impl Audit {
         let next = match place {
             Some(last) => names.iter().find(|name| *name > last),
             // Lines after this number begin in the last segment that begins before them.
-            None => names.iter().rev().find(|name| first_of(name) <= after + 1).or(names.first()),
+            None => {
+                let begun = |name: &&String| first_of(name) <= after.saturating_add(1);
+                names.iter().rev().find(begun).or_else(|| names.first())
+            }
         };
         let Some(name) = next.cloned() else { return Ok(None) };
         let content = host.read(&format!("{folder}/{name}")).await?.unwrap_or_default();

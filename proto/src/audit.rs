@@ -119,7 +119,7 @@ impl Chain {
     pub fn read(&mut self, line: &str) -> Result<(), ChainError> {
         let wanted = self.head.seq + 1;
         let Link { seq, prev } =
-            serde_json::from_str(line).map_err(|_| ChainError::Line(wanted))?;
+            serde_json::from_str(line).map_err(|_why| ChainError::Line(wanted))?;
         if seq != wanted {
             return Err(ChainError::Gap { wanted, found: seq });
         }
@@ -184,7 +184,7 @@ mod tests {
             changed[at] = changed[at].replace("\"one\"", "\"two\"");
             let seen = read(&changed);
             // The newest line has none after it: only a head that was kept tells.
-            assert_eq!(seen == Ok(head.clone()), false, "{at}");
+            assert_ne!(seen, Ok(head.clone()), "{at}");
             assert_eq!(seen.is_err(), at + 1 < log.len(), "{at}");
         }
         let mut swapped = log.clone();

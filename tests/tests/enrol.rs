@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use quorate::site::{Clock, Site, serve_enrolment};
 use quorate_agent::enrol::{EnrolError, claim};
 use quorate_proto::trust::{NodeKey, client_config, server_config};
-use quorate_proto::{Machine, NodeName};
+use quorate_proto::{AuditHead, Machine, NodeName};
 use tokio::net::TcpListener;
 
 #[tokio::test]
@@ -20,6 +20,10 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     let node = NodeName::try_from("cp-1").unwrap();
     let token = site.issue_token(&node, Duration::from_hours(1), now).unwrap();
     let token = token.text.expose().parse().unwrap();
+
+    // Seen of the machine that had this name before.
+    let head = AuditHead { seq: 9, ..AuditHead::default() };
+    site.store().unwrap().keep_audit_head(&node, &head).unwrap();
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -39,6 +43,8 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     assert_eq!((identity.node, identity.site), (node.clone(), site.id()));
     server_config(&identity.credentials).unwrap();
     client_config(&site.run_credentials(now).unwrap(), site.id(), &node).unwrap();
+
+    assert_eq!(site.store().unwrap().audit_head(&node).unwrap(), None, "its log is another one");
 
     serving.await.unwrap().unwrap();
     let error = claim(&address, &token, &key, &Machine::default()).await.unwrap_err();

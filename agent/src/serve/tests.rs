@@ -1,5 +1,7 @@
 //! The daemon over real mutual TLS on loopback.
 
+mod canaries;
+
 use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
@@ -13,6 +15,10 @@ use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, RunId, T
 
 use super::*;
 use crate::host::fake::FakeHost;
+
+fn now() -> SystemTime {
+    SystemTime::now()
+}
 
 fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
     let key = NodeKey::generate().unwrap();
