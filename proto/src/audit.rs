@@ -119,7 +119,7 @@ impl Chain {
     pub fn read(&mut self, line: &str) -> Result<(), ChainError> {
         let wanted = self.head.seq + 1;
         let Link { seq, prev } =
-            serde_json::from_str(line).map_err(|_not_ours| ChainError::Line(wanted))?;
+            serde_json::from_str(line).map_err(|_why| ChainError::Line(wanted))?;
         if seq != wanted {
             return Err(ChainError::Gap { wanted, found: seq });
         }

@@ -11,7 +11,7 @@ use quorate::spec::Role;
 use quorate::store::Approval;
 use quorate_agent::enrol::{Answer, EnrolError, claim};
 use quorate_proto::trust::{NodeKey, client_config, server_config};
-use quorate_proto::{Machine, NodeName};
+use quorate_proto::{AuditHead, Machine, NodeName};
 use tokio::net::TcpListener;
 
 #[tokio::test]
@@ -24,6 +24,10 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     let terms = TokenTerms { role, approval, ttl: Duration::from_hours(1) };
     let token = site.issue_token(&node, &terms, now).unwrap();
     let token = token.text.expose().parse().unwrap();
+
+    // Seen of the machine that had this name before.
+    let head = AuditHead { seq: 9, ..AuditHead::default() };
+    site.store().unwrap().keep_audit_head(&node, &head).unwrap();
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -44,6 +48,8 @@ async fn a_token_of_the_coordinator_gives_the_agent_its_identity() {
     assert_eq!((identity.node, identity.site), (node.clone(), site.id()));
     server_config(&identity.credentials).unwrap();
     client_config(&site.run_credentials(now).unwrap().credentials, site.id(), &node).unwrap();
+
+    assert_eq!(site.store().unwrap().audit_head(&node).unwrap(), None, "its log is another one");
 
     serving.await.unwrap().unwrap();
     let error = claim(&address, &token, &key, &Machine::default()).await.unwrap_err();

@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use quorate_tests::lab::{Lab, Table, Watch, sample, text};
+use quorate_tests::lab::{Lab, Table, Watch, leaks, sample, text};
 
 #[test]
 fn six_bare_nodes_become_a_cluster_that_survives_what_happens_to_it() {
@@ -37,8 +37,16 @@ fn six_bare_nodes_become_a_cluster_that_survives_what_happens_to_it() {
     let changes: Vec<&str> = orders.filter(|line| !line.contains("\"doing\":\"waiting")).collect();
     assert!(changes.is_empty(), "a second apply changed something: {changes:#?}");
 
+    nothing_that_was_written_holds_a_secret(&lab);
+    let logs = quorate(&lab, &["audit", "verify"]);
+    assert!(logs.status.success(), "{}", text(&logs));
     a_control_plane_dies_and_comes_back(&lab);
     four_points_of_the_crash_matrix_hold(&lab);
+}
+
+fn nothing_that_was_written_holds_a_secret(lab: &Lab) {
+    let nodes = ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
+    assert_eq!(leaks(lab, &nodes), [""; 0]);
 }
 
 fn a_control_plane_dies_and_comes_back(lab: &Lab) {

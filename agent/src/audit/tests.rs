@@ -48,7 +48,7 @@ async fn a_line_that_was_cut_short_anywhere_is_removed_and_told_of() {
     let whole = host.state().text(SEGMENT_1);
     let second = whole.match_indices('\n').nth(1).unwrap().0 + 1;
     for cut in second + 1..whole.len() {
-        host.state().put(SEGMENT_1, whole.get(..cut).unwrap());
+        host.state().put(SEGMENT_1, whole.split_at(cut).0);
         let mut audit = Audit::open(&host, "/state").await;
         audit.record(&host, begun(9)).await.unwrap();
         let entries = all(&host, 0).await;
@@ -57,7 +57,7 @@ async fn a_line_that_was_cut_short_anywhere_is_removed_and_told_of() {
         assert_eq!((entries[3].seq, &entries[3].deed), (4, &begun(9)));
     }
     // A file that a power cut left longer than what was written to it.
-    host.state().put(SEGMENT_1, &format!("{}\0\0\0", whole.get(..second).unwrap()));
+    host.state().put(SEGMENT_1, &format!("{}\0\0\0", whole.split_at(second).0));
     assert_eq!(Audit::open(&host, "/state").await.head().unwrap().seq, 3);
 }
 

@@ -1,5 +1,7 @@
 //! The daemon over real mutual TLS on loopback.
 
+mod canaries;
+
 use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
@@ -9,7 +11,6 @@ use quorate_proto::trust::{
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, RunId, Term};
-
 use tokio::net::UnixListener;
 
 use super::*;
@@ -19,10 +20,14 @@ use crate::host::fake::FakeHost;
 use crate::host::linux::socket::Admission;
 use crate::worker::Worker;
 
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
     let key = NodeKey::generate().unwrap();
     let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
-    let issued = roots.certify_node(node, &request, SystemTime::now()).unwrap();
+    let issued = roots.certify_node(node, &request, now()).unwrap();
     let granted = roots.grant(issued.chain);
     granted.credentials(key.to_pem())
 }
@@ -47,7 +52,7 @@ async fn the_same_goes_through_the_socket_of_an_executor() {
 
 async fn orders_are_carried_out_by(executor: Arc<dyn Execute>) {
     let (site, name) = (SiteId::random(), NodeName::try_from("cp-1").unwrap());
-    let roots = Roots::create(site, SystemTime::now()).unwrap();
+    let roots = Roots::create(site, now()).unwrap();
     let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
     let config = trust::server_config(&node_credentials(&roots, &name)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,7 +67,7 @@ async fn orders_are_carried_out_by(executor: Arc<dyn Execute>) {
 
     let alice = OperatorName::try_from("alice").unwrap();
     let credentials =
-        roots.operator(&alice, Role::Operator, Duration::from_hours(1), SystemTime::now()).unwrap();
+        roots.operator(&alice, Role::Operator, Duration::from_hours(1), now()).unwrap();
     let credentials = Arc::new(ArcSwap::from_pointee(credentials));
     let mut client = NodeClient::new(node_channel(address, &name, &site, credentials).unwrap());
     let term = Term { number: 1, run: RunId("r".to_owned()) };

@@ -3,6 +3,7 @@
 
 mod fault;
 mod journey;
+mod leaks;
 mod matrix;
 mod moment;
 mod run;
@@ -13,6 +14,7 @@ mod watch;
 
 pub use fault::Fault;
 pub use journey::{Journey, Stage};
+pub use leaks::leaks;
 pub use matrix::{crash_matrix, names, sample};
 pub use moment::Moment;
 pub use run::{Run, RunEnd};
