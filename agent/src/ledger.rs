@@ -40,7 +40,7 @@ pub enum LedgerError {
 /// The ledger, as last written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
-    path: String,
+    pub path: String,
     pub content: Content,
 }
 

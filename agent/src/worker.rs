@@ -93,11 +93,28 @@ impl State {
     /// the older run must not go on beside the new one.
     fn admit(&self, term: &Term) -> Result<Content, Refusal> {
         let Content { term: newest, under_way } = self.ledger.content.clone();
-        if term.obeyed_after(&newest) {
-            Ok(Content { term: term.clone(), under_way })
-        } else {
-            Err(Refusal::Superseded { term: newest })
+        if !term.obeyed_after(&newest) {
+            return Err(Refusal::Superseded { term: newest });
         }
+        if term.is_out_of_reach(newest.number) {
+            tracing::warn!(%term, %newest, "a term out of reach is refused");
+            return Err(Refusal::Invalid(self.out_of_reach(term, &newest)));
+        }
+        Ok(Content { term: term.clone(), under_way })
+    }
+
+    /// For a person who is root here: nobody else decides that such a number is right.
+    fn out_of_reach(&self, term: &Term, newest: &Term) -> String {
+        format!(
+            "term {} is more than {} above {}, the newest that this node obeyed, and runs count by \
+             one: find out who sent it. If the number is right, stop quorate-executor.socket and \
+             quorate-executor.service on this node, set it as the term's number in {}, and start \
+             the socket again",
+            term.number,
+            Term::REACH,
+            newest.number,
+            self.ledger.path
+        )
     }
 }
 

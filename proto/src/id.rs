@@ -93,6 +93,15 @@ pub struct Term {
 }
 
 impl Term {
+    /// How far a term may be above the newest one known. Runs count by one: what is further ahead is a
+    /// mistake or a lie, and taking it could leave no number for any later run.
+    pub const REACH: u64 = 1_000_000;
+
+    /// Whether the number is out of reach of runs that count on from `newest`.
+    pub fn is_out_of_reach(&self, newest: u64) -> bool {
+        self.number > newest.saturating_add(Self::REACH)
+    }
+
     /// Whether an agent that last obeyed `newest` obeys this term. The order is total: of two runs
     /// that took one number at the same moment, every node obeys the same one.
     pub fn obeyed_after(&self, newest: &Self) -> bool {

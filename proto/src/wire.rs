@@ -134,6 +134,7 @@ impl TryFrom<node::CheckRequest> for Vec<Goal> {
     type Error = WireError;
 
     fn try_from(request: node::CheckRequest) -> Result<Self, WireError> {
+        Goal::validate_count(request.goals_json.len())?;
         let goal = |json: &String| {
             let goal: Goal = from_json("a goal", json)?;
             goal.validate()?;

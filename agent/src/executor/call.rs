@@ -51,7 +51,10 @@ impl Call {
     pub fn validate(&self) -> Result<(), Invalid> {
         match self {
             Self::Describe { node: _, claim } => claim.as_ref().map_or(Ok(()), Term::validate),
-            Self::Check { goals } => goals.iter().try_for_each(Goal::validate),
+            Self::Check { goals } => {
+                Goal::validate_count(goals.len())?;
+                goals.iter().try_for_each(Goal::validate)
+            }
             Self::Ensure(order) => order.validate(),
             Self::Cancel(cancellation) => cancellation.validate(),
             Self::Kubeconfig | Self::Audit { after: _ } => Ok(()),

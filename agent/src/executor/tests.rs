@@ -166,6 +166,7 @@ async fn what_the_front_end_let_through_is_judged_again() {
     let node = NodeName::try_from("cp-1").unwrap();
     let calls = [
         Call::Check { goals: vec![goal.clone()] },
+        Call::Check { goals: vec![Goal::SwapOff; 1025] },
         Call::Ensure(Box::new(Order { goal, ..order() })),
         Call::Ensure(Box::new(id)),
         Call::Cancel(Cancellation { operation: OperationId(operation), term: order().term }),

@@ -101,11 +101,17 @@ fn locked(error: &LockError) -> CliError {
 }
 
 fn failed(error: &DriveError) -> CliError {
-    let first = match error {
-        DriveError::Store(error) => error.advice(),
-        DriveError::Random(_) => "see that /dev/urandom can be read",
+    let (exit, first) = match error {
+        DriveError::Store(error) => (Exit::Failed, error.advice()),
+        DriveError::Random(_) => (Exit::Failed, "see that /dev/urandom can be read"),
+        DriveError::OutOfReach { .. } => (
+            Exit::Blocked,
+            "no run counts so far, so someone gave it a false term: on the node, see that nothing is \
+             under way, stop quorate-executor.socket and quorate-executor.service, move \
+             /var/lib/quorate-executor/ledger.json away, and start the socket again",
+        ),
     };
-    CliError::new(Exit::Failed, error).hint(first).hint(
+    CliError::new(exit, error).hint(first).hint(
         "then run the same command again: no further order was sent, what runs at the nodes goes \
          on there, and that run follows it",
     )

@@ -57,6 +57,14 @@ pub enum DriveError {
     Store(#[source] StoreError),
     #[error("minting a join token")]
     Random(#[source] NoRandom),
+    /// Counting on from there would have all other nodes refuse this run, and the next ones.
+    #[error(
+        "node {node} says that it obeys term {}, which is more than {} above {ours}, the newest of \
+         this state folder",
+        term.number,
+        Term::REACH
+    )]
+    OutOfReach { node: NodeName, term: Term, ours: u64 },
 }
 
 /// Carries the procedure out as far as that can be done now, beginning with what was drawn up
@@ -200,8 +208,14 @@ fn unfinished(plan: &Plan) -> Vec<StepId> {
 /// Higher than any that this folder knows and any that a node obeys.
 fn next_term(store: &Store, observed: &Observed, run: &RunId) -> Result<Term, DriveError> {
     let ours = store.newest_term().map_err(DriveError::Store)?;
-    let theirs = observed.nodes.keys().filter_map(|node| observed.facts(node));
-    let newest = theirs.map(|facts| facts.term.number).fold(ours, u64::max);
+    let mut newest = ours;
+    for facts in observed.nodes.keys().filter_map(|node| observed.facts(node)) {
+        if facts.term.is_out_of_reach(ours) {
+            let (node, term) = (facts.node.clone(), facts.term.clone());
+            return Err(DriveError::OutOfReach { node, term, ours });
+        }
+        newest = newest.max(facts.term.number);
+    }
     Ok(Term { number: newest.saturating_add(1), run: run.clone() })
 }
 

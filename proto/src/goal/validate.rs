@@ -47,6 +47,14 @@ fn few(field: &'static str, count: usize) -> Valid {
 }
 
 impl Goal {
+    /// Whether an agent looks at so many in one call, far above what any plan asks of a node.
+    ///
+    /// # Errors
+    /// If they are too many.
+    pub fn validate_count(count: usize) -> Result<(), Invalid> {
+        few("the list of goals", count)
+    }
+
     /// Whether an agent may look at it or make it hold.
     ///
     /// # Errors

@@ -111,8 +111,8 @@ impl FakeFleet {
         self.with(name, |node| node.held.insert(goal.to_owned()));
     }
 
-    pub(super) fn forget_term(&self, name: &str) {
-        self.with(name, |node| node.term = Term::default());
+    pub(super) fn set_term(&self, name: &str, term: Term) {
+        self.with(name, |node| node.term = term);
     }
 
     /// How often a goal was applied.

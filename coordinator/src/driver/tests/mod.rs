@@ -337,6 +337,18 @@ async fn a_run_that_is_taken_over_stops_and_says_by_whom() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_with_a_false_term_does_not_lead_the_run_to_it() {
+    let site = Site::new();
+    let far = Term { number: u64::MAX, run: RunId("z".to_owned()) };
+    site.fleet.set_term("cp-2", far.clone());
+    let error = site.try_apply().await.unwrap_err();
+    let DriveError::OutOfReach { node: of, term, ours: 0 } = error else { panic!("{error:?}") };
+    assert_eq!((of, term), (node("cp-2"), far));
+    site.fleet.set_term("cp-2", Term::default());
+    assert_eq!(site.apply().await, Outcome::Holds);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_transient_failure_is_tried_three_times_and_no_more() {
     let site = Site::new();
     site.fleet.fault("cp-2", "packages", &[Fault::Transient; 2]);

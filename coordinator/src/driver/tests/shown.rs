@@ -109,7 +109,7 @@ async fn status_shows_nodes_operations_and_etcd() {
     let site = Site::new();
     site.apply().await;
     site.fleet.silence("worker-1", true);
-    site.fleet.forget_term("cp-1");
+    site.fleet.set_term("cp-1", Term::default());
     order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
     let text = site.status().await;
     let start = "cluster lab, Kubernetes v1.35.4\n\
