@@ -113,7 +113,8 @@ pub async fn claim(
         return Err(EnrolError::Granted(TrustError::NotEntitled { identity, wanted }));
     };
     let credentials = granted.credentials(key.to_pem());
-    Ok(NodeIdentity { site, node, credentials, node_root_pem: granted.node_root_pem() })
+    let node_root_pem = granted.node_root_pem();
+    Ok(NodeIdentity { site, node, credentials, node_root_pem, bundle: granted.bundle })
 }
 
 fn refusal(status: Status) -> EnrolError {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt as _};
-use quorate_proto::trust::{Call, Peer};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use quorate_proto::trust::{Peer, Right};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::wire::{Cancellation, MESSAGE_BYTES, Order, WireError, node};
 use quorate_proto::{Event, Goal, Refusal, Term, in_one_line};
@@ -29,8 +30,8 @@ pub struct NodeService {
 
 impl NodeService {
     /// TLS has let in operators of this site alone; each call asks again, and for its own right.
-    fn authorise<T>(&self, request: &Request<T>, call: Call) -> Result<(), Status> {
-        self.access.allow(request.extensions().get::<Peer>(), call)
+    fn authorise<T>(&self, request: &Request<T>, right: Right) -> Result<(), Status> {
+        self.access.allow(request.extensions().get::<Peer>(), right)
     }
 }
 
@@ -45,9 +46,9 @@ impl Node for NodeService {
         &self,
         request: Request<node::DescribeRequest>,
     ) -> Result<Response<node::DescribeReply>, Status> {
-        self.authorise(&request, Call::Describe)?;
+        self.authorise(&request, Right::Describe)?;
         if request.get_ref().claim.is_some() {
-            self.authorise(&request, Call::Claim)?;
+            self.authorise(&request, Right::Claim)?;
         }
         let claim: Option<Term> = request.into_inner().into();
         if let Some(term) = claim {
@@ -61,7 +62,7 @@ impl Node for NodeService {
         &self,
         request: Request<node::CheckRequest>,
     ) -> Result<Response<node::CheckReply>, Status> {
-        self.authorise(&request, Call::Check)?;
+        self.authorise(&request, Right::Check)?;
         let goals: Vec<Goal> = request.into_inner().try_into().map_err(|e| invalid(&e))?;
         Ok(Response::new(self.worker.check(&goals).await.into()))
     }
@@ -71,19 +72,20 @@ impl Node for NodeService {
         request: Request<node::EnsureRequest>,
     ) -> Result<Response<Self::EnsureStream>, Status> {
         // Who may give no order at all does not learn which goals this agent understands.
-        self.authorise(&request, Call::Ensure)?;
+        self.authorise(&request, Right::Ensure)?;
         let peer = request.extensions().get::<Peer>().cloned();
         let order: Order = request.into_inner().try_into().map_err(|e| invalid(&e))?;
-        self.access.allow(peer.as_ref(), Call::of_order(&order.goal))?;
+        self.access.allow(peer.as_ref(), Right::of_order(&order.goal))?;
         let events = self.worker.ensure(order).await.map_err(|e| not_taken(&e))?;
-        Ok(Response::new(to_wire(events).boxed()))
+        let refused = self.access.clone().refused(peer).boxed();
+        Ok(Response::new(to_wire(events.boxed(), refused).boxed()))
     }
 
     async fn kubeconfig(
         &self,
         request: Request<node::KubeconfigRequest>,
     ) -> Result<Response<node::KubeconfigReply>, Status> {
-        self.authorise(&request, Call::Kubeconfig)?;
+        self.authorise(&request, Right::Kubeconfig)?;
         let kubeconfig = self.worker.kubeconfig().await.map_err(|error| host_status(&error))?;
         let kubeconfig = kubeconfig.ok_or_else(|| Status::not_found(NO_KUBECONFIG))?;
         Ok(Response::new((&kubeconfig).into()))
@@ -93,7 +95,7 @@ impl Node for NodeService {
         &self,
         request: Request<node::CancelRequest>,
     ) -> Result<Response<node::CancelReply>, Status> {
-        self.authorise(&request, Call::Cancel)?;
+        self.authorise(&request, Right::Cancel)?;
         let Cancellation { operation, term } =
             request.into_inner().try_into().map_err(|e| invalid(&e))?;
         self.worker.cancel(&operation, &term).await.map_err(|e| not_taken(&e))?;
@@ -101,10 +103,19 @@ impl Node for NodeService {
     }
 }
 
-fn to_wire(
-    events: impl Stream<Item = Event> + Send + 'static,
+/// The events, until their end or until who follows them is refused.
+pub(crate) fn to_wire(
+    events: BoxStream<'static, Event>,
+    refused: BoxFuture<'static, Status>,
 ) -> impl Stream<Item = Result<node::Event, Status>> + Send + 'static {
-    events.map(|event| Ok(event.into()))
+    stream::unfold(Some((events, refused)), |open| async {
+        let (mut events, mut refused) = open?;
+        tokio::select! {
+            biased;
+            status = &mut refused => Some((Err(status), None)),
+            event = events.next() => event.map(|event| (Ok(event.into()), Some((events, refused)))),
+        }
+    })
 }
 
 fn invalid(error: &WireError) -> Status {

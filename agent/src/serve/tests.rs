@@ -2,15 +2,18 @@
 
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use quorate_proto::trust::{
     Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, node_channel,
+    server_config,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, RunId, Term};
 
 use super::*;
+use crate::access::Access;
 use crate::host::fake::FakeHost;
 
 fn node_credentials(roots: &Roots, node: &NodeName) -> Credentials {
@@ -27,15 +30,15 @@ async fn an_operator_gives_orders_over_tls_and_the_agent_stops_when_told() {
     let roots = Roots::create(site, SystemTime::now()).unwrap();
     let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
     let worker = Worker::open(name.clone(), Arc::clone(&host), goal::of, "/state").await.unwrap();
-    let config = trust::server_config(&node_credentials(&roots, &name)).unwrap();
+    let config = server_config(&node_credentials(&roots, &name)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
+    let incoming = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     let (stop, stopped) = oneshot::channel::<()>();
     let service = server::service(worker, Access::of_site(site));
     let serving = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap() };
-        serve_until(stopped, service, incoming, &*host).await
+        serve_until(stopped, Routes::new(service), incoming, &*host).await
     });
 
     let alice = OperatorName::try_from("alice").unwrap();

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use futures_util::stream;
 use hyper_util::rt::TokioIo;
 use quorate_proto::goal::Manifest;
 use quorate_proto::trust::{ChannelBinding, Identity, OperatorName, Role, SiteId, Who};
@@ -22,7 +21,7 @@ async fn client_of(identity: Option<Identity>, site: SiteId) -> NodeClient<Chann
     let host = Arc::new(FakeHost::bare());
     let worker = Worker::open(node, host, goal::of, "/var/lib/quorate-agent").await.unwrap();
     let address = "127.0.0.1:1".parse().unwrap();
-    let peer = Peer { identity, address, binding: ChannelBinding([0; 32]) };
+    let peer = Peer { identity, seen: None, address, binding: ChannelBinding([0; 32]) };
     let service = InterceptedService::new(
         service(worker, Access::of_site(site)),
         move |mut request: Request<()>| {

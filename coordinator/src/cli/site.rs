@@ -60,6 +60,7 @@ pub(super) fn error(error: &SiteError) -> CliError {
         | SiteError::Ended { .. }
         | SiteError::Io { .. }
         | SiteError::Trust(_)
+        | SiteError::Bundle(_)
         | SiteError::Store(_)
         | SiteError::Listen { .. }
         | SiteError::Serve(_) => Exit::Failed,
@@ -81,6 +82,7 @@ pub(super) fn error(error: &SiteError) -> CliError {
         | SiteError::Ended { .. }
         | SiteError::Io { .. }
         | SiteError::Trust(_)
+        | SiteError::Bundle(_)
         | SiteError::Listen { .. }
         | SiteError::Serve(_) => None,
     };

@@ -1,12 +1,14 @@
 //! The nodes, as the coordinator may speak to them. `grpc` does it over mutual TLS.
 
 mod grpc;
+mod trust;
 
 use async_trait::async_trait;
 pub use grpc::GrpcFleet;
 use quorate_proto::wire::Order;
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::UnboundedSender;
+pub use trust::{KnownKeys, Pushed, TrustCalls};
 
 /// Every call names the node; no call retries by itself.
 #[async_trait]

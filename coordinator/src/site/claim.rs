@@ -9,6 +9,7 @@ use quorate_proto::trust::{
 };
 use quorate_proto::{Machine, NodeName};
 
+use super::SiteError;
 use crate::store::{Claimed, Store, StoreError, StoredCertificate, TokenRecord, seconds};
 
 /// Stands in for tokens that do not exist, so that these take no less time than others: the base
@@ -45,6 +46,8 @@ pub(super) enum Refusal {
     KnownKey,
     #[error("making the certificate")]
     Sign(#[source] TrustError),
+    #[error("using the trust bundle")]
+    Bundle(#[source] Box<SiteError>),
     #[error("using the store")]
     Store(#[source] StoreError),
 }

@@ -64,7 +64,10 @@ impl EnrolService {
         if !attempts.admit(source, now) {
             return Err(Refusal::TooMany);
         }
-        let (node, granted) = grant(store, &self.0.site.roots, claim, binding, now)?;
+        let (node, mut granted) = grant(store, &self.0.site.roots, claim, binding, now)?;
+        // The token is the node's for as long as it asks: it can ask again.
+        let newest = self.0.site.bundle().map_err(|error| Refusal::Bundle(Box::new(error)))?;
+        granted.bundle = newest.1.to_json();
         tracing::info!(%node, %source, "enrolled");
         // Nobody listens once the service is being shut down.
         self.0.enrolled.send(node).ok();

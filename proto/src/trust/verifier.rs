@@ -3,7 +3,9 @@
 //! Beyond the chain, that is: exactly one identity, the whole set of uses, the site, and for orders
 //! the lifetime. What DNS names a certificate carries is not looked at; the identity decides.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -20,6 +22,7 @@ use super::certificate::{KeyDigest, Leaf, Usage};
 use super::credentials::roots;
 use super::error::TrustError;
 use super::identity::{SiteId, Who};
+use super::policy::{Policy, Seen};
 use super::tls::provider;
 use crate::id::NodeName;
 
@@ -29,23 +32,22 @@ const MAX_ORDER_LIFETIME_S: i64 = 24 * 3600 + 600;
 /// For an agent: takes operators of its own site.
 #[derive(Debug)]
 pub(super) struct OperatorVerifier {
-    site: SiteId,
+    policy: Arc<Policy>,
     chain: Arc<dyn ClientCertVerifier>,
 }
 
 impl OperatorVerifier {
-    pub(super) fn new(site: SiteId, operators: RootCertStore) -> Result<Self, TrustError> {
+    pub(super) fn new(policy: Arc<Policy>, operators: RootCertStore) -> Result<Self, TrustError> {
         let chain = WebPkiClientVerifier::builder_with_provider(operators.into(), provider())
             .build()
             .map_err(|error| TrustError::Tls(Error::General(error.to_string())))?;
-        Ok(Self { site, chain })
+        Ok(Self { policy, chain })
     }
 
     fn check(&self, leaf: Leaf) -> Result<(), TrustError> {
+        let seen = Seen::of(&leaf);
         let Leaf { identity, usage, lifetime_s, .. } = leaf;
-        if identity.site != self.site {
-            return Err(TrustError::OtherSite { expected: self.site, found: identity.site });
-        }
+        self.policy.check(&identity, &seen, SystemTime::now())?;
         if !matches!(identity.who, Who::Operator { .. }) || usage != Usage::Client {
             return Err(TrustError::NotEntitled { identity, wanted: "operator" });
         }
@@ -101,7 +103,13 @@ impl ClientCertVerifier for OperatorVerifier {
 #[derive(Debug)]
 pub(super) enum Expected {
     /// One node of a site, whose root is known.
-    Node { site: SiteId, node: NodeName, roots: RootCertStore },
+    Node {
+        site: SiteId,
+        node: NodeName,
+        roots: RootCertStore,
+        /// The keys that the node may have; `None` where they are not known here.
+        keys: Option<BTreeSet<KeyDigest>>,
+    },
     /// The coordinator whose root has this key. Which site that is, its certificate tells.
     Pinned(KeyDigest),
 }
@@ -121,9 +129,13 @@ impl ServerVerifier {
         now: UnixTime,
     ) -> Result<(), Error> {
         match &self.expected {
-            Expected::Node { site, node, roots } => {
+            Expected::Node { site, node, roots, keys } => {
                 let signed = signed_by(end_entity, rest, roots, now);
-                node_of_site(end_entity, signed, *site, node)
+                let key = node_of_site(end_entity, signed, *site, node)?;
+                if keys.as_ref().is_some_and(|keys| !keys.contains(&key)) {
+                    return Err(TrustError::OtherKey { node: node.clone() }.into_rustls());
+                }
+                Ok(())
             }
             Expected::Pinned(pin) => {
                 let is_pinned = |root: &&CertificateDer<'_>| {
@@ -150,7 +162,7 @@ fn node_of_site(
     signed: Result<(), Error>,
     site: SiteId,
     node: &NodeName,
-) -> Result<(), Error> {
+) -> Result<KeyDigest, Error> {
     let expired = |error: &Error| {
         use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
         matches!(
@@ -161,7 +173,7 @@ fn node_of_site(
         )
     };
     let leaf = Leaf::read(end_entity).map_err(TrustError::into_rustls)?;
-    let (identity, usage) = (leaf.identity, leaf.usage);
+    let (identity, usage, key) = (leaf.identity, leaf.usage, leaf.key);
     if identity.site != site {
         let other = TrustError::OtherSite { expected: site, found: identity.site };
         return Err(other.into_rustls());
@@ -178,7 +190,7 @@ fn node_of_site(
     if usage != Usage::Both {
         return Err(TrustError::NotEntitled { identity, wanted: "node" }.into_rustls());
     }
-    Ok(())
+    Ok(key)
 }
 
 impl ServerCertVerifier for ServerVerifier {
