@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use quorate_proto::NodeName;
 use quorate_proto::trust::{Denial, Denied, KeyDigest, OperatorName, SignedBundle, TrustBundle};
 
-use super::folder::{read, write_private};
+use super::folder::{alone, read, write_private};
 use super::keys::load_root_keys;
 use super::{Site, SiteError};
 use crate::store::seconds;
@@ -49,6 +49,7 @@ impl Site {
         now: SystemTime,
     ) -> Result<TrustBundle, SiteError> {
         let keys = load_root_keys(&self.folder, root_keys, self.id())?;
+        let _alone = alone(&self.folder)?;
         let mut store = self.store()?;
         let (mut bundle, _) = self.bundle()?;
         // Who is denied twice is denied for the longer time.
@@ -105,6 +106,22 @@ mod tests {
         let later = now + OPERATOR_MEMORY + Duration::from_secs(1);
         let bundle = site.deny(&Deny::Key(KeyDigest([8; 32])), None, later).unwrap();
         assert_eq!(bundle.deny.len(), 2, "alice's certificates have all ended");
+    }
+
+    #[test]
+    fn of_denials_at_once_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, now) = (folder.path().join("state"), SystemTime::now());
+        Site::create(&state, now).unwrap();
+        std::thread::scope(|threads| {
+            for n in 0..8 {
+                let site = Site::open(&state).unwrap();
+                threads
+                    .spawn(move || site.deny(&Deny::Key(KeyDigest([n; 32])), None, now).unwrap());
+            }
+        });
+        let (bundle, _) = Site::open(&state).unwrap().bundle().unwrap();
+        assert_eq!((bundle.generation, bundle.deny.len()), (9, 8));
     }
 
     #[test]
