@@ -143,6 +143,8 @@ impl DenyArgs {
             Whom::Key { digest, with } => (Deny::Key(*digest), with),
         };
         let site = with.cluster.site()?;
+        // Without it nobody could be told: better to hear of that while nothing is changed.
+        with.cluster.spec()?;
         let denied = site.deny(&deny, with.keys.root_keys.as_deref(), SystemTime::now());
         let bundle = denied.map_err(|error| site::error(&error))?;
         ui::print(&format!("denied from generation {} on\n", bundle.generation));
@@ -200,7 +202,25 @@ fn digest(text: &str) -> Result<KeyDigest, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Cli;
+
+    #[tokio::test]
+    async fn where_nobody_could_be_told_nobody_is_denied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, state) = (folder.path().join("cluster.yaml"), folder.path().join("state"));
+        let site = Site::create(&state, SystemTime::now()).unwrap();
+        std::fs::write(&file, "spec: [").unwrap();
+        let words = ["quorate", "trust", "deny", "operator", "alice", "-f"].map(Into::into);
+        let state = ["--state".into(), state.into_os_string()];
+        let words: Vec<std::ffi::OsString> =
+            words.into_iter().chain([file.into_os_string()]).chain(state).collect();
+        let error = Cli::try_parse_from(words).unwrap().run().await.unwrap_err();
+        assert_eq!(error.exit, Exit::Spec);
+        assert_eq!(site.bundle().unwrap().0.generation, 1);
+    }
 
     #[test]
     fn a_key_is_named_as_it_is_shown() {
