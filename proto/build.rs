@@ -4,7 +4,7 @@
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let protos = ["node.proto", "enrol.proto", "etcd.proto"];
+    let protos = ["node.proto", "enrol.proto", "trust.proto", "etcd.proto"];
     for proto in protos {
         println!("cargo:rerun-if-changed={proto}");
     }

@@ -292,12 +292,12 @@ pub async fn claim(
         return Ok(Answer::Waits(time));
     }
     let granted = GrantedIdentity::from(reply);
-    checked(&granted, token, key, site).map(|identity| Answer::Granted(Box::new(identity)))
+    checked(granted, token, key, site).map(|identity| Answer::Granted(Box::new(identity)))
 }
 
 /// What was granted, once it is certain that it is this key's and of the site that the token pins.
 fn checked(
-    granted: &GrantedIdentity,
+    granted: GrantedIdentity,
     token: &JoinToken,
     key: &NodeKey,
     site: SiteId,
@@ -309,7 +309,8 @@ fn checked(
         return Err(EnrolError::Granted(TrustError::NotEntitled { identity, wanted }));
     };
     let credentials = granted.credentials(key.to_pem());
-    Ok(NodeIdentity { site, node, credentials, node_root_pem: granted.node_root_pem() })
+    let node_root_pem = granted.node_root_pem();
+    Ok(NodeIdentity { site, node, credentials, node_root_pem, bundle: granted.bundle })
 }
 
 fn refusal(status: Status) -> EnrolError {

@@ -17,6 +17,8 @@ const CHAIN: &str = "chain.pem";
 const KEY: &str = "key.pem";
 const OPERATORS: &str = "operators.pem";
 const NODES: &str = "nodes.pem";
+/// The newest trust bundle.
+pub(crate) const BUNDLE: &str = "trust.json";
 
 /// Who this node is, and what it proves that with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct NodeIdentity {
     pub credentials: Credentials,
     /// The root that signed the certificate, for its renewal.
     pub node_root_pem: String,
+    /// The newest trust bundle, signed, as JSON; empty where none came yet.
+    pub bundle: String,
 }
 
 /// The identity on the disk is of no use.
@@ -70,13 +74,15 @@ impl NodeIdentity {
             peer_roots_pem: part(host, folder, OPERATORS).await?.expose().to_owned(),
         };
         let node_root_pem = part(host, folder, NODES).await?.expose().to_owned();
+        let bundle = read(host, &path(folder, BUNDLE)).await?;
+        let bundle = bundle.map(|bundle| bundle.expose().to_owned()).unwrap_or_default();
         let unfit = |source| NodeIdentityError::Unfit { folder: folder.to_owned(), source };
         let identity = credentials.identity().map_err(unfit)?;
         server_config(&credentials).map_err(unfit)?;
         let Who::Node(node) = identity.who else {
             return Err(NodeIdentityError::NotANode { folder: folder.to_owned() });
         };
-        Ok(Some(Self { site: identity.site, node, credentials, node_root_pem }))
+        Ok(Some(Self { site: identity.site, node, credentials, node_root_pem, bundle }))
     }
 
     /// Writes the identity of a node that has none.
@@ -90,9 +96,10 @@ impl NodeIdentity {
             (KEY, key_pem.expose()),
             (OPERATORS, peer_roots_pem),
             (NODES, &self.node_root_pem),
+            (BUNDLE, &self.bundle),
             (CHAIN, chain_pem),
         ];
-        for (name, content) in files {
+        for (name, content) in files.into_iter().filter(|(_, content)| !content.is_empty()) {
             let written = host.write(&path(folder, name), content.as_bytes(), 0o600).await;
             written.map_err(NodeIdentityError::Write)?;
         }

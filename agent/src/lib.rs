@@ -19,4 +19,5 @@ pub mod progress;
 pub mod serve;
 pub mod server;
 pub mod settings;
+pub mod trust;
 pub mod worker;

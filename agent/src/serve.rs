@@ -6,22 +6,21 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use futures_util::Stream;
-use quorate_proto::trust::{self, Connection, TrustError};
-use quorate_proto::wire::node::node_server::NodeServer;
+use quorate_proto::trust::{Connection, TrustError, incoming};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tonic::service::Routes;
 use tonic::transport::Server;
 
-use crate::access::Access;
 use crate::daemon::{tell_systemd, until_stopped};
 use crate::executor::{OverSocket, SOCKET};
 use crate::host::Host;
 use crate::identity::{NodeIdentity, NodeIdentityError};
-use crate::server::{self, NodeService};
+use crate::server;
 use crate::settings::Settings;
+use crate::trust::Trust;
 
 /// Far above what one coordinator needs: a few views of one operation.
 const STREAMS: u32 = 64;
@@ -56,20 +55,21 @@ pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), Serve
     let folder = &settings.identity_folder;
     let identity = NodeIdentity::load(&*host, folder).await?;
     let identity = identity.ok_or_else(|| ServeError::NotEnrolled { folder: folder.clone() })?;
-    let NodeIdentity { site, node, credentials, .. } = identity;
-    let config = trust::server_config(&credentials)?;
+    let node = identity.node.clone();
+    let trust = Arc::new(Trust::open(Arc::clone(&host), folder, identity)?);
     let stop = until_stopped().map_err(ServeError::Signal)?;
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
     tracing::info!(%node, listen = %settings.listen, "takes orders");
-    let service = server::service(Arc::new(OverSocket::at(SOCKET)), node, Access::of_site(site));
-    let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
-    serve_until(stop, service, incoming, &*host).await
+    let service = server::service(Arc::new(OverSocket::at(SOCKET)), node, trust.access());
+    let incoming = incoming(listener, trust.config());
+    let services = Routes::new(service).add_service(crate::trust::service(trust));
+    serve_until(stop, services, incoming, &*host).await
 }
 
 async fn serve_until(
     stop: impl Future<Output = ()>,
-    service: NodeServer<NodeService>,
+    services: Routes,
     incoming: impl Stream<Item = io::Result<Connection>>,
     host: &dyn Host,
 ) -> Result<(), ServeError> {
@@ -79,7 +79,7 @@ async fn serve_until(
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_ANSWER))
-        .add_service(service);
+        .add_routes(services);
     let mut serving = pin!(server.serve_with_incoming_shutdown(incoming, told));
     tell_systemd(&NotifyState::Ready);
     tokio::select! {

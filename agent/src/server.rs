@@ -4,9 +4,10 @@ use std::error::Error;
 use std::future::ready;
 use std::sync::Arc;
 
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, stream};
-use quorate_proto::trust::{Call as Right, Peer};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt as _, StreamExt as _};
+use quorate_proto::trust::{Peer, Right};
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
 use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
 use quorate_proto::{NodeName, Redactor, Refusal, in_one_line};
@@ -38,6 +39,15 @@ impl NodeService {
     /// asks again, and for its own right.
     fn authorise<T>(&self, request: &Request<T>, right: Right) -> Result<Caller, Status> {
         self.access.allow(request.extensions().get::<Peer>(), right)
+    }
+
+    /// A stream outlives the call that was allowed.
+    fn while_taken<T: Send + 'static>(
+        &self,
+        peer: Option<Peer>,
+        stream: BoxStream<'static, Result<T, Status>>,
+    ) -> BoxStream<'static, Result<T, Status>> {
+        until_refused(stream, self.access.clone().refused(peer).boxed())
     }
 
     /// The first reply to a call, and the others.
@@ -105,7 +115,7 @@ impl Node for NodeService {
             Ok(other) => Err(beside(&other)),
             Err(away) => Err(unavailable(&away)),
         });
-        Ok(Response::new(events.boxed()))
+        Ok(Response::new(self.while_taken(peer, events.boxed())))
     }
 
     async fn kubeconfig(
@@ -125,6 +135,7 @@ impl Node for NodeService {
         request: Request<node::AuditRequest>,
     ) -> Result<Response<Self::AuditStream>, Status> {
         let caller = self.authorise(&request, Right::Audit)?;
+        let peer = request.extensions().get::<Peer>().cloned();
         let call = Call::Audit { after: request.get_ref().after };
         let (first, others) = self.ask(caller, call).await?;
         let replies = stream::iter([Ok(first)]).chain(others);
@@ -137,7 +148,7 @@ impl Node for NodeService {
                 Err(away) => Some(Err(unavailable(&away))),
             })
         });
-        Ok(Response::new(replies.boxed()))
+        Ok(Response::new(self.while_taken(peer, replies.boxed())))
     }
 
     async fn cancel(
@@ -151,6 +162,22 @@ impl Node for NodeService {
             (other, _) => Err(beside(&other)),
         }
     }
+}
+
+/// The stream, until its end or until who follows it is refused.
+pub(crate) fn until_refused<T: Send + 'static>(
+    stream: BoxStream<'static, Result<T, Status>>,
+    refused: BoxFuture<'static, Status>,
+) -> BoxStream<'static, Result<T, Status>> {
+    let open = stream::unfold(Some((stream, refused)), |open| async {
+        let (mut stream, mut refused) = open?;
+        tokio::select! {
+            biased;
+            status = &mut refused => Some((Err(status), None)),
+            item = stream.next() => item.map(|item| (item, Some((stream, refused)))),
+        }
+    });
+    open.boxed()
 }
 
 fn invalid(error: &WireError) -> Status {

@@ -19,6 +19,11 @@ pub mod enrol {
     tonic::include_proto!("quorate.enrol.v1");
 }
 
+/// Of trust.proto.
+pub mod trust {
+    tonic::include_proto!("quorate.trust.v1");
+}
+
 /// Of etcd.proto: the part of etcd's API that quorate reads.
 pub mod etcd {
     tonic::include_proto!("etcdserverpb");

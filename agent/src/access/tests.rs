@@ -3,14 +3,13 @@
 //! Certificates that our own code would not make are forged with the key of the operators' authority.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
 use quorate_proto::goal::NodeRemoval;
+use quorate_proto::trust::calls::trust_client::TrustClient;
 use quorate_proto::trust::{
-    Contact, Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, explain, incoming,
-    node_channel, server_config,
+    Contact, Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, calls, explain,
+    incoming, node_channel,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Cancellation, Order, node};
@@ -27,7 +26,9 @@ use super::*;
 use crate::executor::Local;
 use crate::goal;
 use crate::host::fake::FakeHost;
+use crate::identity::NodeIdentity;
 use crate::server;
+use crate::trust::Trust;
 use crate::worker::Worker;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -57,14 +58,22 @@ fn granted(roots: &Roots, node: &NodeName) -> Credentials {
 
 async fn serve(roots: &Roots) -> SocketAddr {
     let host = Arc::new(FakeHost::bare());
+    let identity = NodeIdentity {
+        site: roots.site(),
+        node: node_name(),
+        credentials: granted(roots, &node_name()),
+        node_root_pem: roots.to_pem().nodes_pem,
+        bundle: String::new(),
+    };
+    let trust = Trust::open(Arc::<FakeHost>::clone(&host), "/identity", identity).unwrap();
+    let trust = Arc::new(trust);
     let worker = Worker::open(host, goal::of, "/state").await.unwrap();
-    let executor = Arc::new(Local(worker));
-    let service = server::service(executor, node_name(), Access::of_site(roots.site()));
-    let config = server_config(&granted(roots, &node_name())).unwrap();
+    let service = server::service(Arc::new(Local(worker)), node_name(), trust.access());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
+    let connections = incoming(listener, trust.config());
+    let server = Server::builder().add_service(service).add_service(crate::trust::service(trust));
+    tokio::spawn(server.serve_with_incoming(connections));
     address
 }
 
@@ -123,24 +132,31 @@ fn term() -> Term {
     Term { number: 1, run: RunId("r".to_owned()) }
 }
 
-async fn make(call: Call, channel: &Channel) -> End {
+async fn make(right: Right, channel: &Channel) -> End {
     let mut client = NodeClient::new(channel.clone());
+    let mut trust = TrustClient::new(channel.clone());
     let operation = OperationId("1".to_owned());
-    let result = match call {
-        Call::Describe => client.describe(boasting(None.into())).await.map(drop),
-        Call::Claim => client.describe(boasting(Some(&term()).into())).await.map(drop),
-        Call::Check => client.check(boasting([Goal::SwapOff].as_slice().into())).await.map(drop),
-        Call::Ensure => client.ensure(boasting(order(Goal::SwapOff))).await.map(drop),
-        Call::Remove => {
+    let result = match right {
+        Right::Describe => client.describe(boasting(None.into())).await.map(drop),
+        Right::Claim => client.describe(boasting(Some(&term()).into())).await.map(drop),
+        Right::Check => client.check(boasting([Goal::SwapOff].as_slice().into())).await.map(drop),
+        Right::Ensure => client.ensure(boasting(order(Goal::SwapOff))).await.map(drop),
+        Right::Remove => {
             let removal = NodeRemoval { node: node_name(), alive: false };
             client.ensure(boasting(order(Goal::NodeRemoved(removal)))).await.map(drop)
         }
-        Call::Cancel => {
+        Right::Cancel => {
             let cancellation = Cancellation { operation, term: term() };
             client.cancel(boasting((&cancellation).into())).await.map(drop)
         }
-        Call::Kubeconfig => client.kubeconfig(boasting(node::KubeconfigRequest {})).await.map(drop),
-        Call::Audit => client.audit(boasting(node::AuditRequest { after: 0 })).await.map(drop),
+        Right::Kubeconfig => {
+            client.kubeconfig(boasting(node::KubeconfigRequest {})).await.map(drop)
+        }
+        Right::Audit => client.audit(boasting(node::AuditRequest { after: 0 })).await.map(drop),
+        Right::TrustStatus => trust.status(boasting(calls::StatusRequest {})).await.map(drop),
+        Right::PutBundle => {
+            trust.put_bundle(boasting(calls::PutBundleRequest::default())).await.map(drop)
+        }
     };
     let Err(status) = result else { return End::Taken };
     match (explain(&status), status.code()) {
@@ -158,9 +174,9 @@ async fn each_role_may_make_its_calls_and_no_other() {
     for role in Role::ALL {
         let credentials = roots.operator(&alice, role, HOUR, SystemTime::now()).unwrap();
         let channel = channel(&roots, credentials, address);
-        for call in Call::ALL {
-            let expected = if role >= call.least() { End::Taken } else { End::Denied };
-            assert_eq!(make(call, &channel).await, expected, "{role}: {call:?}");
+        for right in Right::ALL {
+            let expected = if role >= right.least() { End::Taken } else { End::Denied };
+            assert_eq!(make(right, &channel).await, expected, "{role}: {right:?}");
         }
     }
 }
@@ -196,13 +212,13 @@ async fn whoever_is_no_operator_of_one_known_role_makes_no_call() {
     ];
     for (who, credentials) in cases {
         let channel = channel(&roots, credentials, address);
-        for call in Call::ALL {
-            assert_eq!(make(call, &channel).await, End::NoConnection, "{who}: {call:?}");
+        for right in Right::ALL {
+            assert_eq!(make(right, &channel).await, End::NoConnection, "{who}: {right:?}");
         }
     }
     // The forger's own work is good: only what it says is refused.
     let good = channel(&roots, forged(&[admin], now, HOUR), address);
-    assert_eq!(make(Call::Kubeconfig, &good).await, End::Taken);
+    assert_eq!(make(Right::Kubeconfig, &good).await, End::Taken);
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ impl Unclaimed for Claimant {
             return Ok(Response::new(AnswerReply {}));
         }
         let granted = GrantedIdentity::from(reply);
-        let identity = checked(&granted, &self.token, &self.key, site);
+        let identity = checked(granted, &self.token, &self.key, site);
         let identity = identity.map_err(|error| Status::invalid_argument(in_one_line(&error)))?;
         let (kept, told) = oneshot::channel();
         let ended = || Status::unavailable("this node is not waiting any more");

@@ -4,9 +4,11 @@ mod canaries;
 
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use quorate_proto::trust::{
     Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, node_channel,
+    server_config,
 };
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
@@ -14,6 +16,7 @@ use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, RunId, T
 use tokio::net::UnixListener;
 
 use super::*;
+use crate::access::Access;
 use crate::executor::{Execute, Local, listen};
 use crate::goal;
 use crate::host::fake::FakeHost;
@@ -54,15 +57,15 @@ async fn orders_are_carried_out_by(executor: Arc<dyn Execute>) {
     let (site, name) = (SiteId::random(), NodeName::try_from("cp-1").unwrap());
     let roots = Roots::create(site, now()).unwrap();
     let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
-    let config = trust::server_config(&node_credentials(&roots, &name)).unwrap();
+    let config = server_config(&node_credentials(&roots, &name)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
+    let incoming = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     let (stop, stopped) = oneshot::channel::<()>();
     let service = server::service(executor, name.clone(), Access::of_site(site));
     let serving = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap() };
-        serve_until(stopped, service, incoming, &*host).await
+        serve_until(stopped, Routes::new(service), incoming, &*host).await
     });
 
     let alice = OperatorName::try_from("alice").unwrap();

@@ -33,7 +33,7 @@ async fn client_through(
 ) -> NodeClient<Channel> {
     let node = NodeName::try_from("cp-1").unwrap();
     let address = "127.0.0.1:1".parse().unwrap();
-    let peer = Peer { identity, address, binding: ChannelBinding([0; 32]) };
+    let peer = Peer { identity, seen: None, address, binding: ChannelBinding([0; 32]) };
     let service = InterceptedService::new(
         service(executor, node, Access::of_site(site)),
         move |mut request: Request<()>| {

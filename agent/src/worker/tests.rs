@@ -328,22 +328,22 @@ async fn a_term_out_of_reach_is_refused_and_shuts_nobody_out() {
     let worker = open(&host).await;
     for number in [u64::MAX, Term::REACH + 1] {
         let far = term(number, "z");
-        let told = refusal(worker.ensure(order("1", far.clone(), Goal::SwapOff)).await);
+        let told = refusal(worker.ensure(&alice(), order("1", far.clone(), Goal::SwapOff)).await);
         let Refusal::Invalid(why) = told else { panic!("{told:?}") };
         assert!(why.contains(&number.to_string()) && why.contains(LEDGER), "{why}");
-        assert!(worker.claim(&far).await.is_err());
-        assert!(worker.cancel(&OperationId("1".to_owned()), &far).await.is_err());
+        assert!(worker.claim(&alice(), &far).await.is_err());
+        assert!(worker.cancel(&alice(), &OperationId("1".to_owned()), &far).await.is_err());
     }
     assert_eq!(worker.describe(&cp_1()).await.unwrap().term, Term::default());
-    worker.claim(&term(1, "a")).await.unwrap();
-    worker.claim(&term(1 + Term::REACH, "b")).await.unwrap();
+    worker.claim(&alice(), &term(1, "a")).await.unwrap();
+    worker.claim(&alice(), &term(1 + Term::REACH, "b")).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_a_person_sets_in_the_ledger_is_the_newest_term() {
     let host = Arc::new(TestHost::default());
     host.put(LEDGER, br#"{"term": {"number": 5000000, "run": ""}, "under_way": null}"#);
-    open(&host).await.claim(&term(5_000_001, "a")).await.unwrap();
+    open(&host).await.claim(&alice(), &term(5_000_001, "a")).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_proto::audit::{Chain, Entry};
-use quorate_proto::trust::Call as Right;
+use quorate_proto::trust::Right;
 use quorate_proto::{AuditHead, NodeName, Sha256};
 use tokio::sync::mpsc;
 

@@ -16,6 +16,7 @@ pub mod serve;
 mod site;
 pub mod spec;
 mod status;
+mod trust;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -25,10 +26,11 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use clap::{Parser, Subcommand};
 pub use error::{CliError, Exit};
+use quorate_proto::NodeName;
 use quorate_proto::trust::Role;
 
 use crate::driver::{Drawn, draw_up, survey};
-use crate::fleet::{Anchored, Fleet, GrpcFleet};
+use crate::fleet::{Anchored, Fleet, FleetError, GrpcFleet, Pushed, TrustCalls};
 use crate::plan::Procedure;
 use crate::site::{OperatorCredentials, Site, SiteError, own_history};
 use crate::spec::{self as specification, Loaded};
@@ -56,6 +58,7 @@ enum Command {
     Init(init::InitArgs),
     Node(node::NodeArgs),
     Operator(operator::OperatorArgs),
+    Trust(trust::TrustArgs),
     Serve(serve::ServeArgs),
 }
 
@@ -74,6 +77,7 @@ impl Cli {
             Command::Init(args) => site::init(args),
             Command::Node(args) => site::node(args).await,
             Command::Operator(args) => args.run(),
+            Command::Trust(args) => args.run().await,
             Command::Serve(args) => site::serve(args).await,
         }
     }
@@ -118,6 +122,15 @@ struct OpenCluster {
     store: Option<Store>,
     fleet: Arc<dyn Fleet>,
     operator: OperatorCredentials,
+    /// Where the site is here.
+    trust: Option<SiteTrust>,
+}
+
+/// What a command that gives orders tells the nodes before.
+struct SiteTrust {
+    calls: TrustCalls,
+    generation: u64,
+    bundle: String,
 }
 
 impl OpenCluster {
@@ -127,6 +140,18 @@ impl OpenCluster {
         let seen = survey(fleet, &loaded.spec, None).await;
         let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
         drawn.map_err(|reasons| plan::blocked(&reasons))
+    }
+
+    /// Gives the nodes that answer the newest trust bundle. Those that do not give no orders either.
+    async fn push_trust(&self) {
+        let Some(SiteTrust { calls, generation, bundle }) = &self.trust else { return };
+        let pushed = calls.push(*generation, bundle).await;
+        let trouble = |(_, answer): &(NodeName, Result<Pushed, FleetError>)| match answer {
+            Ok(Pushed::Ahead(_)) | Err(FleetError::Refused { .. }) => true,
+            Ok(_) | Err(_) => false,
+        };
+        let trouble: Vec<_> = pushed.into_iter().filter(trouble).collect();
+        ui::complain(&ui::trust_text::pushed(*generation, &trouble));
     }
 
     /// Refuses what the role does not allow, before a node has to.
@@ -157,26 +182,46 @@ impl ClusterArgs {
     /// Reads the specification, opens the state folder and prepares the fleet. Calls nobody yet.
     fn open(&self) -> Result<OpenCluster, CliError> {
         let loaded = load(&self.file, "nothing was changed")?;
-        let (operator, store) = self.access().map_err(|error| site::error(&error))?;
+        self.fleet(loaded).map_err(|error| site::error(&error))
+    }
+
+    /// The site, for what only whoever has its folder may do.
+    fn site(&self) -> Result<Site, CliError> {
+        if self.credentials.is_some() {
+            let message = "this needs the site's state folder, which signs and records";
+            return Err(CliError::message(Exit::Failed, message)
+                .hint("nobody was asked for anything; run it there, without --credentials"));
+        }
+        Site::open(&self.state).map_err(|error| site::error(&error))
+    }
+
+    fn fleet(&self, loaded: Loaded) -> Result<OpenCluster, SiteError> {
+        let now = SystemTime::now();
+        let (operator, site) = match &self.credentials {
+            Some(path) => (OperatorCredentials::read(path, now)?, None),
+            None => {
+                let site = Site::open(&self.state)?;
+                (site.run_credentials(now)?, Some(site))
+            }
+        };
+        let known = site.as_ref().map(Site::known_keys).transpose()?.unwrap_or_default();
         let credentials = Arc::new(ArcSwap::from_pointee(operator.credentials.clone()));
-        let fleet = GrpcFleet::new(&loaded.spec, &operator.identity.site, &credentials);
-        let fleet = fleet.map_err(|error| site::error(&SiteError::Trust(error)))?;
-        let anchors = self.anchors().map_err(|error| site::error(&error))?;
-        let fleet: Arc<dyn Fleet> = match anchors {
+        let (spec, id) = (&loaded.spec, &operator.identity.site);
+        let fleet = GrpcFleet::knowing(spec, id, &credentials, &known);
+        let fleet = fleet.map_err(SiteError::Trust)?;
+        let fleet: Arc<dyn Fleet> = match self.anchors()? {
             Some(anchors) => Arc::new(Anchored::new(fleet, anchors)),
             None => Arc::new(fleet),
         };
-        Ok(OpenCluster { loaded, store, fleet, operator })
-    }
-
-    /// Who gives this command, and the site's records where they are here.
-    fn access(&self) -> Result<(OperatorCredentials, Option<Store>), SiteError> {
-        let now = SystemTime::now();
-        if let Some(path) = &self.credentials {
-            return Ok((OperatorCredentials::read(path, now)?, None));
-        }
-        let site = Site::open(&self.state)?;
-        Ok((site.run_credentials(now)?, Some(site.store()?)))
+        let store = site.as_ref().map(Site::store).transpose()?;
+        let trust = |site: &Site| {
+            let (bundle, signed) = site.bundle()?;
+            let calls =
+                TrustCalls::new(spec, id, &credentials, &known).map_err(SiteError::Trust)?;
+            Ok(SiteTrust { calls, generation: bundle.generation, bundle: signed.to_json() })
+        };
+        let trust = site.as_ref().map(trust).transpose()?;
+        Ok(OpenCluster { loaded, store, fleet, operator, trust })
     }
 
     /// Where a run is recorded: with the site, which [`Self::open`] has found whole, or on a machine

@@ -63,6 +63,7 @@ pub(super) fn error(error: &SiteError) -> CliError {
         | SiteError::Ended { .. }
         | SiteError::Io { .. }
         | SiteError::Trust(_)
+        | SiteError::Bundle(_)
         | SiteError::Store(_)
         | SiteError::Listen { .. }
         | SiteError::Serve(_) => Exit::Failed,
@@ -84,6 +85,7 @@ pub(super) fn error(error: &SiteError) -> CliError {
         | SiteError::Ended { .. }
         | SiteError::Io { .. }
         | SiteError::Trust(_)
+        | SiteError::Bundle(_)
         | SiteError::Listen { .. }
         | SiteError::Serve(_) => None,
     };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, node_channel};
+use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, node_channel_of};
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, Refusal, Secret, Term, in_one_line};
@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
-use super::{Fleet, FleetError};
+use super::{Fleet, FleetError, KnownKeys};
 use crate::spec::ClusterSpec;
 
 /// An agent describes its node from memory and a few small files.
@@ -45,8 +45,19 @@ impl GrpcFleet {
         site: &SiteId,
         credentials: &Arc<ArcSwap<Credentials>>,
     ) -> Result<Self, TrustError> {
+        Self::knowing(spec, site, credentials, &KnownKeys::new())
+    }
+
+    /// As [`Self::new`], where it is known which keys the nodes have.
+    pub fn knowing(
+        spec: &ClusterSpec,
+        site: &SiteId,
+        credentials: &Arc<ArcSwap<Credentials>>,
+        known: &KnownKeys,
+    ) -> Result<Self, TrustError> {
         let client = |address, node: &NodeName| {
-            let channel = node_channel(address, node, site, Arc::clone(credentials))?;
+            let (credentials, keys) = (Arc::clone(credentials), known.get(node).cloned());
+            let channel = node_channel_of(address, node, site, credentials, keys)?;
             Ok(NodeClient::new(channel)
                 .max_decoding_message_size(MESSAGE_BYTES)
                 .max_encoding_message_size(MESSAGE_BYTES))
@@ -141,7 +152,7 @@ impl Fleet for GrpcFleet {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     node: &NodeName,
     deadline: Duration,
     call: impl Future<Output = Result<Response<T>, Status>> + Send,
@@ -175,6 +186,10 @@ fn meaning(node: &NodeName, status: &Status) -> FleetError {
         // An agent that shuts down says so; it may well be back in a moment.
         None if matches!(status.code(), Code::Unavailable | Code::Cancelled) => {
             silent(&node, status.message())
+        }
+        // Who may not do it is told so in whole sentences.
+        None if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => {
+            FleetError::Refused { node, why: status.message().to_owned() }
         }
         None => {
             let why = format!("{} ({})", status.message(), status.code());

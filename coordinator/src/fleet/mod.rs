@@ -2,6 +2,7 @@
 
 mod anchored;
 mod grpc;
+mod trust;
 
 pub use anchored::Anchored;
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ pub use grpc::GrpcFleet;
 use quorate_proto::wire::Order;
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
+pub use trust::{KnownKeys, Pushed, TrustCalls};
 
 /// Every call names the node; no call retries by itself.
 #[async_trait]

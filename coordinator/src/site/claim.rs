@@ -5,11 +5,12 @@ use std::time::SystemTime;
 
 use quorate_proto::trust::enrol::ClaimRequest;
 use quorate_proto::trust::{
-    ChannelBinding, ClaimError, GrantedIdentity, Roots, SigningRequest, TokenId, TrustError,
-    VerifyKey, check_proof,
+    ChannelBinding, ClaimError, GrantedIdentity, SigningRequest, TokenId, TrustError, VerifyKey,
+    check_proof,
 };
 use quorate_proto::{Machine, NodeName};
 
+use super::{Site, SiteError};
 use crate::store::{Claimant, Claimed, Store, StoreError, StoredCertificate, TokenRecord, seconds};
 
 /// Stands in for tokens that do not exist, so that these take no less time than others: the base
@@ -46,6 +47,8 @@ pub(super) enum Refusal {
     KnownKey,
     #[error("making the certificate")]
     Sign(#[source] TrustError),
+    #[error("using the trust bundle")]
+    Bundle(#[source] Box<SiteError>),
     #[error("using the store")]
     Store(#[source] StoreError),
 }
@@ -60,7 +63,7 @@ pub(super) enum Answer {
 /// Grants the claim, lets it wait, or says why not. What is answered is on disk before.
 pub(super) fn answer(
     store: &mut Store,
-    roots: &Roots,
+    site: &Site,
     claim: &ClaimRequest,
     source: IpAddr,
     binding: &ChannelBinding,
@@ -74,7 +77,8 @@ pub(super) fn answer(
     let der = match store.claim(&token.id, &key, &claimant).map_err(Refusal::Store)? {
         Claimed::Waits => return Ok(Answer::Waits(token.node)),
         Claimed::Granted => {
-            let issued = roots.certify_node(&token.node, &request, now).map_err(Refusal::Sign)?;
+            let issued =
+                site.roots.certify_node(&token.node, &request, now).map_err(Refusal::Sign)?;
             let certificate = StoredCertificate {
                 der: issued.chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default(),
                 issued_at: seconds(now),
@@ -95,7 +99,11 @@ pub(super) fn answer(
         Claimed::Late => return Err(Refusal::Late),
         Claimed::KnownKey => return Err(Refusal::KnownKey),
     };
-    Ok(Answer::Granted(token.node, roots.grant(roots.node_chain(der.into()))))
+    let mut granted = site.roots.grant(site.roots.node_chain(der.into()));
+    // A token that is used up is still the node's: it can ask again.
+    let (_, bundle) = site.bundle().map_err(|error| Refusal::Bundle(Box::new(error)))?;
+    granted.bundle = bundle.to_json();
+    Ok(Answer::Granted(token.node, granted))
 }
 
 /// The token and the key of a claim that is in order. Changes nothing.

@@ -17,6 +17,16 @@ pub(super) fn make_private(folder: &Path) -> Result<(), SiteError> {
     if mode & 0o077 == 0 { Ok(()) } else { Err(SiteError::Exposed { path: folder.to_owned() }) }
 }
 
+/// Waits until no other process changes who is trusted, and keeps them away until it is dropped.
+pub(super) fn alone(folder: &Path) -> Result<File, SiteError> {
+    let path = folder.join("trust.lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&path).map_err(failed("opening", &path))?;
+    file.lock().map_err(failed("locking", &path))?;
+    Ok(file)
+}
+
 /// As [`replace_private`], in the state folder.
 pub(super) fn write_private(path: &Path, content: &str) -> Result<(), SiteError> {
     replace_private(path, content).map_err(failed("writing", path))

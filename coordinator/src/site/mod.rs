@@ -8,6 +8,8 @@ mod folder;
 mod keys;
 mod operator;
 mod service;
+mod standing;
+mod trust;
 mod unclaimed;
 
 #[cfg(test)]
@@ -25,11 +27,15 @@ pub(crate) use operator::{history, own_history};
 use quorate_proto::NodeName;
 use quorate_proto::Secret;
 use quorate_proto::trust::{
-    Credentials, IdentityError, JoinToken, OperatorName, Role, RootKeys, Roots, SiteId, TrustError,
+    BundleError, Credentials, IdentityError, JoinToken, OperatorName, Role, RootKeys, Roots,
+    SiteId, TrustError,
 };
 pub use service::{Clock, EnrolService};
+pub use standing::{Ending, Kept, NodeStanding, OperatorStanding, TrustStanding};
+pub use trust::Deny;
 pub use unclaimed::{ClaimNodeError, ClaimedNode, Target, claim_node};
 
+use crate::fleet::KnownKeys;
 use crate::spec::Role as NodeRole;
 use crate::store::{Approval, Store, StoreError, TokenRecord, TokenState};
 use folder::{make_private, read, write_private};
@@ -94,6 +100,8 @@ pub enum SiteError {
          `quorate operator issue {name} --role {role} --out FILE`"
     )]
     Ended { path: PathBuf, name: OperatorName, role: Role },
+    #[error("using the site's trust bundle; restore the state folder from a backup")]
+    Bundle(#[source] BundleError),
     #[error("using the site's roots")]
     Trust(#[source] TrustError),
     #[error("using the site's store")]
@@ -154,6 +162,8 @@ impl Site {
         let apart = root_keys.map_or_else(|| folder.join(ROOT_KEYS), PathBuf::from);
         keep_root_keys(&apart, &keys)?;
         keep(folder, &roots)?;
+        let bundle = keys.sign(&keys.first_bundle(now)).map_err(SiteError::Trust)?;
+        trust::keep(folder, &bundle)?;
         Store::open(folder).map_err(SiteError::Store)?;
         write_private(&folder.join(SITE), &format!("{}\n", roots.site()))?;
         Ok(Self { folder: folder.to_owned(), roots })
@@ -179,6 +189,16 @@ impl Site {
         let keys = load_root_keys(&self.folder, root_keys, self.id())?;
         self.roots = keys.issue(now).map_err(SiteError::Trust)?;
         keep(&self.folder, &self.roots)
+    }
+
+    /// Which keys the nodes have, as far as the store knows them.
+    pub fn known_keys(&self) -> Result<KnownKeys, SiteError> {
+        let mut known = KnownKeys::new();
+        for held in self.store()?.node_certificates().map_err(SiteError::Store)? {
+            let keys = known.entry(held.node).or_default();
+            keys.extend(Some(held.key).filter(|_| held.state.is_of_use()));
+        }
+        Ok(known)
     }
 
     /// The site's store, opened.

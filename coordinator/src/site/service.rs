@@ -71,8 +71,7 @@ impl EnrolService {
         if !attempts.admit(source, now) {
             return Err(Refusal::TooMany);
         }
-        let (tiding, reply) = match answer(store, &self.0.site.roots, claim, source, binding, now)?
-        {
+        let (tiding, reply) = match answer(store, &self.0.site, claim, source, binding, now)? {
             Answer::Granted(node, granted) => {
                 tracing::info!(%node, %source, "enrolled");
                 (Tiding::Enrolled(node), granted.into())

@@ -83,7 +83,7 @@ pub async fn claim_node(
     let source: IpAddr = address.ip();
     let refused = |refusal: Refusal| ClaimNodeError::Refused(quorate_proto::in_one_line(&refusal));
     let examine =
-        |store: &mut _| answer(store, &site.roots, &claim, source, &binding, now).map_err(refused);
+        |store: &mut _| answer(store, site, &claim, source, &binding, now).map_err(refused);
     let mut said = examine(&mut store)?;
     if let (Answer::Waits(_), Some(code)) = (&said, code) {
         let approved = store.approve(node, code, now).map_err(SiteError::Store)?;

@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use nodes::StoredCertificate;
+pub use nodes::{CertificateState, NodeCertificate, StoredCertificate};
 pub use operators::StoredOperator;
 pub use runs::{Durability, StoredEvent, StoredRun};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};

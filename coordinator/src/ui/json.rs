@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::View;
 use crate::plan::{Findings, Observed, Outline, Plan};
 use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped};
+use crate::site::TrustStanding;
 use crate::status::Status;
 use crate::store::StoredEvent;
 
@@ -96,6 +97,11 @@ pub fn verdict(holds: bool, outline: &Outline, findings: &Findings, observed: &O
 /// The result of `status`.
 pub fn status(status: &Status) -> String {
     line(status)
+}
+
+/// The result of `trust status`.
+pub fn trust(standing: &TrustStanding) -> String {
+    line(standing)
 }
 
 fn line(value: &impl Serialize) -> String {

@@ -15,6 +15,7 @@ pub mod status_text;
 pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod trust_text;
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};

@@ -21,11 +21,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use super::certificate::Leaf;
+use super::certificate::read_leaf;
 use super::complaints::Complaints;
 use super::crowd::{Crowd, Place};
 use super::error::TrustError;
 use super::identity::Identity;
+use super::policy::Seen;
 use super::tls::ALPN;
 
 /// Longest handshake. On a slow link with loss one takes about two seconds.
@@ -53,6 +54,8 @@ impl ChannelBinding {
 pub struct Peer {
     /// From the verified certificate; `None` only where clients need none.
     pub identity: Option<Identity>,
+    /// Of the same certificate, for those who ask again later.
+    pub seen: Option<Seen>,
     pub address: SocketAddr,
     pub binding: ChannelBinding,
 }
@@ -173,16 +176,17 @@ async fn handshake(
     let stream = acceptor.accept(socket).await?;
     let (_, tls) = stream.get_ref();
     let binding = ChannelBinding::of(tls).map_err(io::Error::other)?;
-    let peer = Peer { identity: identity(tls)?, address, binding };
+    let (identity, seen) = identity(tls)?.unzip();
+    let peer = Peer { identity, seen, address, binding };
     if tls.alpn_protocol() != Some(ALPN) {
         return Err(io::Error::other("the client does not speak HTTP/2"));
     }
     Ok((stream, peer))
 }
 
-fn identity(tls: &CommonState) -> io::Result<Option<Identity>> {
+fn identity(tls: &CommonState) -> io::Result<Option<(Identity, Seen)>> {
     let Some(leaf) = tls.peer_certificates().and_then(<[_]>::first) else { return Ok(None) };
-    Leaf::read(leaf).map(|leaf| Some(leaf.identity)).map_err(io::Error::other)
+    read_leaf(leaf).map(Some).map_err(io::Error::other)
 }
 
 impl AsyncRead for Connection {

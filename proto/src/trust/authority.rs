@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
-    SanType, SerialNumber,
+    SanType, SerialNumber, SigningKey as _,
 };
 use rustls::pki_types::CertificateDer;
 
@@ -130,6 +130,11 @@ impl Authority {
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(TrustError::Issue)?;
         Ok(Self { certificate, issuer })
+    }
+
+    /// A signature of this authority's key, ECDSA in DER.
+    pub(super) fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, TrustError> {
+        self.issuer.key().sign(message).map_err(TrustError::Issue)
     }
 
     pub(super) fn key_pem(&self) -> Secret {

@@ -11,10 +11,11 @@ use x509_parser::prelude::FromDer as _;
 
 use super::error::TrustError;
 use super::identity::{Identity, IdentityError};
+use super::policy::Seen;
 use crate::digest::hex;
 
 /// SHA-256 of a public key, as certificates carry it (the DER of SubjectPublicKeyInfo).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyDigest(pub [u8; 32]);
 
 impl KeyDigest {
@@ -59,6 +60,8 @@ pub(super) struct Leaf {
     pub(super) lifetime_s: i64,
     /// Last moment of validity, seconds since 1970.
     pub(super) not_after: i64,
+    /// In hexadecimal digits.
+    pub(super) serial: String,
     pub(super) key: KeyDigest,
 }
 
@@ -72,9 +75,22 @@ impl Leaf {
             usage: usage(&certificate),
             lifetime_s: to.saturating_sub(from),
             not_after: to,
+            serial: hex(certificate.raw_serial()),
             key: KeyDigest::of_spki(certificate.public_key().raw),
         })
     }
+}
+
+/// Whom a certificate names, and what a policy asks of it. Says nothing on who signed it.
+pub fn read_leaf(der: &CertificateDer<'_>) -> Result<(Identity, Seen), TrustError> {
+    let leaf = Leaf::read(der)?;
+    let seen = Seen::of(&leaf);
+    Ok((leaf.identity, seen))
+}
+
+/// The key of a certificate, as signatures are verified with it: a point, for P-256.
+pub(super) fn public_key(der: &CertificateDer<'_>) -> Result<Vec<u8>, TrustError> {
+    Ok(parse(der)?.public_key().subject_public_key.data.to_vec())
 }
 
 /// The last moment of a certificate's validity.

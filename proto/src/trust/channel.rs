@@ -1,5 +1,6 @@
 //! Dials: a node that is to take orders, or the coordinator where this node is to enrol.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ use super::certificate::{KeyDigest, Leaf};
 use super::credentials::Credentials;
 use super::error::TrustError;
 use super::identity::{Identity, SiteId, Who};
-use super::tls::{ALPN, client_config, enrol_client_config};
+use super::tls::{ALPN, client_config, client_config_of, enrol_client_config};
 use crate::id::NodeName;
 
 /// Longest wait for TCP: one lost SYN costs a second, two cost three.
@@ -40,13 +41,25 @@ pub fn node_channel(
     site: &SiteId,
     credentials: Arc<ArcSwap<Credentials>>,
 ) -> Result<Channel, TrustError> {
+    node_channel_of(address, node, site, credentials, None)
+}
+
+/// As [`node_channel`], to a node that must show one of these keys: any other is an old snapshot or a
+/// copy of its disk.
+pub fn node_channel_of(
+    address: SocketAddr,
+    node: &NodeName,
+    site: &SiteId,
+    credentials: Arc<ArcSwap<Credentials>>,
+    keys: Option<BTreeSet<KeyDigest>>,
+) -> Result<Channel, TrustError> {
     // What is wrong with our own side is said now, not at the first call.
     client_config(&credentials.load(), *site, node)?;
     let (node, site) = (node.clone(), *site);
     let connector = tower::service_fn(move |_| {
-        let (node, credentials) = (node.clone(), Arc::clone(&credentials));
+        let (node, credentials, keys) = (node.clone(), Arc::clone(&credentials), keys.clone());
         async move {
-            let config = client_config(&credentials.load(), site, &node)?;
+            let config = client_config_of(&credentials.load(), site, &node, keys)?;
             let name = Identity { site, who: Who::Node(node) }.dns_name();
             dial(address, &address.to_string(), name, config).await.map(TokioIo::new)
         }

@@ -78,6 +78,7 @@ impl From<enrol::ClaimReply> for GrantedIdentity {
             chain: reply.chain.into_iter().map(Into::into).collect(),
             operator_root: reply.operator_root.into(),
             node_root: reply.node_root.into(),
+            bundle: reply.bundle,
         }
     }
 }
@@ -88,6 +89,7 @@ impl From<GrantedIdentity> for enrol::ClaimReply {
             chain: granted.chain.iter().map(|der| der.to_vec()).collect(),
             operator_root: granted.operator_root.to_vec(),
             node_root: granted.node_root.to_vec(),
+            bundle: granted.bundle,
             ask_again_after_s: 0,
         }
     }

@@ -5,6 +5,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::bundle::{SignedBundle, TrustBundle};
 use super::certificate::{KeyDigest, Leaf, Usage};
 use super::error::TrustError;
 use super::identity::{Identity, SiteId, Who};
@@ -62,6 +63,8 @@ pub struct GrantedIdentity {
     pub chain: Vec<CertificateDer<'static>>,
     pub operator_root: CertificateDer<'static>,
     pub node_root: CertificateDer<'static>,
+    /// The newest trust bundle, signed, as JSON; empty where the site has none.
+    pub bundle: String,
 }
 
 impl GrantedIdentity {
@@ -104,6 +107,12 @@ impl GrantedIdentity {
             &roots(std::slice::from_ref(&self.node_root))?,
         )
         .map_err(TrustError::Tls)?;
+        if !self.bundle.is_empty() {
+            let (operators, nodes) = (pem_of(&self.operator_root), pem_of(&self.node_root));
+            let enrolled = TrustBundle::of_enrolment(site, operators, nodes);
+            let signed = SignedBundle::from_json(&self.bundle);
+            signed.and_then(|signed| enrolled.accept(&signed)).map_err(TrustError::Bundle)?;
+        }
         Ok(leaf.identity)
     }
 }

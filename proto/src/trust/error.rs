@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+use super::bundle::BundleError;
 use super::identity::{Identity, IdentityError, SiteId};
 use crate::id::NodeName;
 
@@ -37,6 +38,16 @@ pub enum TrustError {
     /// A certificate that is right as such and of no use here.
     #[error("{identity} may not act as a {wanted} here; its certificate is not made for that")]
     NotEntitled { identity: Identity, wanted: &'static str },
+    /// A certificate that is right as such, and that the newest trust bundle does not let in.
+    #[error("{} is not taken: {why}", .identity.who)]
+    NotTaken { identity: Identity, why: &'static str },
+    /// A node shows a key that is not the one it was given last.
+    #[error(
+        "{node} shows a key that is not its newest: an old snapshot or a copy of its disk, or one \
+         that was denied; it gets no orders until it is enrolled anew: remove its identity there, \
+         and use a token of `quorate node token {node}`"
+    )]
+    OtherKey { node: NodeName },
     /// Orders are taken from certificates of short life alone.
     #[error(
         "the certificate of {identity} is valid for more than a day; orders need a shorter one"
@@ -45,6 +56,10 @@ pub enum TrustError {
     /// The certificate names nobody.
     #[error("the peer's certificate names no party of quorate")]
     Nameless(#[source] IdentityError),
+
+    /// A trust bundle is not one that may be taken.
+    #[error("the trust bundle is not taken")]
+    Bundle(#[source] BundleError),
 
     /// No connection.
     #[error("{address} does not answer")]

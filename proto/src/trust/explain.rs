@@ -50,10 +50,13 @@ fn of_trust(reason: &TrustError) -> Contact {
         | TrustError::OtherRoot { .. }
         | TrustError::OtherCoordinator
         | TrustError::NotEntitled { .. }
+        | TrustError::NotTaken { .. }
+        | TrustError::OtherKey { .. }
         | TrustError::Lifetime { .. }
         | TrustError::Nameless(_) => Contact::Stranger { why: reason.to_string() },
         // Our own side: nothing was asked of the peer.
         TrustError::Pem { .. }
+        | TrustError::Bundle(_)
         | TrustError::KeyMismatch(_)
         | TrustError::Issue(_)
         | TrustError::Request(_)

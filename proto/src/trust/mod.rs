@@ -7,6 +7,7 @@
 
 mod acceptor;
 mod authority;
+mod bundle;
 mod certificate;
 mod channel;
 mod claim;
@@ -17,6 +18,7 @@ mod crowd;
 mod error;
 mod explain;
 mod identity;
+mod policy;
 mod role;
 mod roots;
 mod tls;
@@ -28,18 +30,23 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use crate::generated::trust as calls;
 pub use acceptor::{ChannelBinding, Connection, Peer, incoming};
 pub use authority::{IssuedCertificate, NodeKey, SigningRequest};
-pub use certificate::KeyDigest;
-pub use channel::{enrol_channel, node_channel};
+pub use bundle::{BUNDLE_BYTES, BundleError, Denial, Denied, SignedBundle, TrustBundle};
+pub use certificate::{KeyDigest, read_leaf};
+pub use channel::{enrol_channel, node_channel, node_channel_of};
 pub use claim::{ClaimError, check_proof, enrol, prove};
 pub use code::EnrolCode;
 pub use credentials::{Credentials, GrantedIdentity};
 pub use error::TrustError;
 pub use explain::{Contact, explain};
 pub use identity::{Identity, IdentityError, OperatorName, SiteId, Who};
-pub use role::{Call, Role};
+pub use policy::{Policy, Seen, party};
+pub use role::{Right, Role};
 pub use roots::{RootKeys, Roots, RootsPem};
-pub use tls::{client_config, enrol_client_config, enrol_server_config, server_config};
+pub use tls::{
+    client_config, enrol_client_config, enrol_server_config, server_config, server_config_with,
+};
 pub use token::{JoinToken, TokenError, TokenId, VerifyKey};
 pub use unclaimed::{unclaimed_channel, unclaimed_server_config};

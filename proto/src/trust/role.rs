@@ -61,7 +61,7 @@ impl fmt::Display for Role {
 /// Something that an agent may be asked. A method whose meaning depends on what it carries is here
 /// once for each meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
+pub enum Right {
     /// Describe as a mere look.
     Describe,
     /// Describe that takes the right to give orders.
@@ -74,6 +74,8 @@ pub enum Call {
     Cancel,
     Kubeconfig,
     Audit,
+    TrustStatus,
+    PutBundle,
 }
 
 /// A line of the table.
@@ -82,9 +84,9 @@ struct Rule {
     least: Role,
 }
 
-impl Call {
+impl Right {
     /// Every call.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Describe,
         Self::Claim,
         Self::Check,
@@ -93,6 +95,8 @@ impl Call {
         Self::Cancel,
         Self::Kubeconfig,
         Self::Audit,
+        Self::TrustStatus,
+        Self::PutBundle,
     ];
 
     /// The table.
@@ -106,6 +110,8 @@ impl Call {
             Self::Cancel => ("quorate.node.v1.Node/Cancel", Role::Operator),
             Self::Kubeconfig => ("quorate.node.v1.Node/Kubeconfig", Role::Admin),
             Self::Audit => ("quorate.node.v1.Node/Audit", Role::Admin),
+            Self::TrustStatus => ("quorate.trust.v1.Trust/Status", Role::Admin),
+            Self::PutBundle => ("quorate.trust.v1.Trust/PutBundle", Role::Admin),
         };
         Rule { method, least }
     }
@@ -159,7 +165,7 @@ impl Call {
     }
 }
 
-impl fmt::Display for Call {
+impl fmt::Display for Right {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Describe => "a look",
@@ -170,6 +176,8 @@ impl fmt::Display for Call {
             Self::Cancel => "the end of an operation",
             Self::Kubeconfig => "the admin kubeconfig",
             Self::Audit => "the audit log",
+            Self::TrustStatus => "a look at whom the node trusts",
+            Self::PutBundle => "a change of whom the node trusts",
         })
     }
 }
@@ -190,15 +198,15 @@ mod tests {
         let described: BTreeSet<&str> =
             METHODS.lines().filter(|method| !method.starts_with(OPEN)).collect();
         assert!(described.len() >= 5, "{METHODS}");
-        let ruled: BTreeSet<&str> = Call::ALL.into_iter().map(Call::method).collect();
+        let ruled: BTreeSet<&str> = Right::ALL.into_iter().map(Right::method).collect();
         assert_eq!(described, ruled);
     }
 
     #[test]
     fn a_later_role_may_do_all_that_an_earlier_one_may() {
-        let may = |role| Call::ALL.into_iter().filter(move |call| call.least() <= role).count();
+        let may = |role| Right::ALL.into_iter().filter(move |right| right.least() <= role).count();
         assert!(may(Role::Viewer) > 0 && may(Role::Viewer) < may(Role::Operator));
         assert!(may(Role::Operator) < may(Role::Admin));
-        assert_eq!(may(Role::Admin), Call::ALL.len());
+        assert_eq!(may(Role::Admin), Right::ALL.len());
     }
 }

@@ -9,6 +9,7 @@ use rcgen::ExtendedKeyUsagePurpose as Usage;
 use rustls::pki_types::CertificateDer;
 
 use super::authority::{Authority, IssuedCertificate, SigningRequest};
+use super::bundle::{SignedBundle, TrustBundle, signed_bytes};
 use super::certificate::{KeyDigest, not_after};
 use super::credentials::{Credentials, GrantedIdentity, certificates, pem_of};
 use super::error::TrustError;
@@ -86,6 +87,27 @@ impl RootKeys {
         (self.operators.key_pem(), self.nodes.key_pem())
     }
 
+    /// The bundle that a new site begins with.
+    pub fn first_bundle(&self, now: SystemTime) -> TrustBundle {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        TrustBundle {
+            site: self.site,
+            generation: 1,
+            issued_at: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            operator_roots: vec![pem_of(&self.operators.certificate)],
+            node_roots: vec![pem_of(&self.nodes.certificate)],
+            epoch: 0,
+            deny: Vec::new(),
+        }
+    }
+
+    /// A bundle, signed by the operators' root.
+    pub fn sign(&self, bundle: &TrustBundle) -> Result<SignedBundle, TrustError> {
+        let signature = self.operators.sign_bytes(&signed_bytes(&bundle.canonical()))?;
+        let signer = KeyDigest::of_certificate(&self.operators.certificate)?;
+        Ok(SignedBundle::new(bundle, signer, &signature))
+    }
+
     /// Issuing authorities with new keys, for a year.
     pub fn issue(&self, now: SystemTime) -> Result<Roots, TrustError> {
         let Self { site, operators, nodes } = self;
@@ -136,6 +158,20 @@ impl Roots {
         self.site
     }
 
+    /// When each authority ends, in seconds since 1970.
+    pub fn ends(&self) -> Result<[(&'static str, i64); 4], TrustError> {
+        let end = |der: &CertificateDer<'_>| {
+            let since = not_after(der)?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Ok(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        };
+        Ok([
+            ("operators-root", end(&self.operators.root)?),
+            ("operators-issuing", end(&self.operators.issuing.certificate)?),
+            ("nodes-root", end(&self.nodes.root)?),
+            ("nodes-issuing", end(&self.nodes.issuing.certificate)?),
+        ])
+    }
+
     /// The root whose leaves may give orders.
     pub fn operator_root(&self) -> &CertificateDer<'static> {
         &self.operators.root
@@ -173,7 +209,7 @@ impl Roots {
     /// What a node is granted with a chain of [`Self::certify_node`].
     pub fn grant(&self, chain: Vec<CertificateDer<'static>>) -> GrantedIdentity {
         let (operator_root, node_root) = (self.operators.root.clone(), self.nodes.root.clone());
-        GrantedIdentity { chain, operator_root, node_root }
+        GrantedIdentity { chain, operator_root, node_root, bundle: String::new() }
     }
 
     /// Credentials to ask nodes with, for a day at most: agents take none that live longer.

@@ -2,6 +2,7 @@
 //!
 //! Certificates are made for the time that the TLS library reads; nothing waits for it to pass.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,6 +42,7 @@ impl Enrol for Mirror {
             chain: Vec::new(),
             operator_root: who.into_bytes(),
             node_root: peer.binding.0.to_vec(),
+            bundle: String::new(),
             ask_again_after_s: 0,
         };
         Ok(Response::new(reply))
@@ -308,10 +310,30 @@ async fn a_client_without_a_certificate_is_refused() {
     let agent = node(&roots, "cp-1", now);
     let address = serve(server_config(&agent).unwrap()).await;
     let peers = operator(&roots, now).peer_roots().unwrap();
-    let expected = Expected::Node { site: roots.site(), node: name("cp-1"), roots: peers };
+    let expected =
+        Expected::Node { site: roots.site(), node: name("cp-1"), roots: peers, keys: None };
     let mut nobody = tls::client(expected).unwrap().with_no_client_auth();
     nobody.alpn_protocols = vec![tls::ALPN.to_vec()];
     assert!(shake(address, &Arc::new(nobody)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_node_with_a_key_that_is_not_its_newest_is_a_stranger() {
+    let (roots, now) = (site(), SystemTime::now());
+    let (old, new) = (node(&roots, "cp-1", now), node(&roots, "cp-1", now));
+    let keys = BTreeSet::from([new.key_digest().unwrap()]);
+    for (shown, taken) in [(&new, true), (&old, false)] {
+        let address = serve(server_config(shown).unwrap()).await;
+        let ours = Arc::new(ArcSwap::from_pointee(operator(&roots, now)));
+        let keys = Some(keys.clone());
+        let channel = node_channel_of(address, &name("cp-1"), &roots.site(), ours, keys).unwrap();
+        let reply = EnrolClient::new(channel).claim(ClaimRequest::default()).await;
+        assert_eq!(reply.is_ok(), taken);
+        let why = reply.err().map(|status| explain(&status));
+        let told =
+            matches!(&why, Some(Contact::Stranger { why }) if why.contains("node token cp-1"));
+        assert!(taken || told, "{why:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! TLS for each of the four ends. 1.3 only, HTTP/2 only, no session is ever resumed: a resumed one
 //! would keep an identity alive past its change.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WantsClientCert};
@@ -10,20 +11,31 @@ use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ConfigBuilder, ServerConfig};
 
+use super::bundle::TrustBundle;
 use super::certificate::KeyDigest;
 use super::credentials::Credentials;
 use super::error::TrustError;
 use super::identity::SiteId;
+use super::policy::Policy;
 use super::verifier::{Admitted, ClientVerifier, Expected, ServerVerifier};
 use crate::id::NodeName;
 
 /// The only protocol spoken over TLS here.
 pub(super) const ALPN: &[u8] = b"h2";
 
-/// For an agent: serves operators of its own site and nobody else.
+/// For an agent that knows nothing but its enrolment: serves operators of its own site, nobody else.
 pub fn server_config(credentials: &Credentials) -> Result<ServerConfig, TrustError> {
     let site = credentials.identity()?.site;
-    server_of(credentials, Admitted::operators(site, credentials.peer_roots()?)?)
+    let bundle = TrustBundle::of_enrolment(site, credentials.peer_roots_pem.clone(), String::new());
+    server_config_with(credentials, &Arc::new(Policy::new(bundle)))
+}
+
+/// For an agent: serves those operators whom the policy takes.
+pub fn server_config_with(
+    credentials: &Credentials,
+    policy: &Arc<Policy>,
+) -> Result<ServerConfig, TrustError> {
+    server_of(credentials, Admitted::operators(Arc::clone(policy))?)
 }
 
 /// For a node that waits to be claimed: serves the coordinator whose root has this key.
@@ -49,8 +61,18 @@ pub fn client_config(
     site: SiteId,
     node: &NodeName,
 ) -> Result<ClientConfig, TrustError> {
+    client_config_of(credentials, site, node, None)
+}
+
+/// As [`client_config`], for a node that has one of these keys.
+pub(super) fn client_config_of(
+    credentials: &Credentials,
+    site: SiteId,
+    node: &NodeName,
+    keys: Option<BTreeSet<KeyDigest>>,
+) -> Result<ClientConfig, TrustError> {
     let roots = credentials.peer_roots()?;
-    known_client(credentials, Expected::Node { site, node: node.clone(), roots })
+    known_client(credentials, Expected::Node { site, node: node.clone(), roots, keys })
 }
 
 /// For the coordinator, who dials a node that is not known yet.

@@ -5,7 +5,9 @@
 //!
 //! [`ClientVerifier`] judges those who dial, [`ServerVerifier`] those who are dialled.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -19,9 +21,10 @@ use rustls::{
 };
 
 use super::certificate::{KeyDigest, Leaf, Usage};
-use super::credentials::roots;
+use super::credentials::{certificates, roots};
 use super::error::TrustError;
 use super::identity::{SiteId, Who};
+use super::policy::{Policy, Seen};
 use super::tls::provider;
 use crate::id::NodeName;
 
@@ -31,15 +34,17 @@ const MAX_ORDER_LIFETIME_S: i64 = 24 * 3600 + 600;
 /// Whom an agent lets in.
 #[derive(Debug)]
 pub(super) enum Admitted {
-    /// Operators of its own site.
-    Operators { site: SiteId, chain: Arc<dyn ClientCertVerifier> },
+    /// Those operators whom the policy takes.
+    Operators { policy: Arc<Policy>, chain: Arc<dyn ClientCertVerifier> },
     /// The coordinator whose root has this key, no other root being loaded.
     Coordinator(KeyDigest),
 }
 
 impl Admitted {
-    pub(super) fn operators(site: SiteId, roots: RootCertStore) -> Result<Self, TrustError> {
-        Ok(Self::Operators { site, chain: chain_of_clients(roots).map_err(TrustError::Tls)? })
+    pub(super) fn operators(policy: Arc<Policy>) -> Result<Self, TrustError> {
+        let found = certificates(&policy.bundle().operator_roots_pem(), "the root")?;
+        let chain = chain_of_clients(roots(&found)?).map_err(TrustError::Tls)?;
+        Ok(Self::Operators { policy, chain })
     }
 }
 
@@ -65,9 +70,9 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let (verified, entitled) = match &self.admitted {
-            Admitted::Operators { site, chain } => {
+            Admitted::Operators { policy, chain } => {
                 let verified = chain.verify_client_cert(end_entity, intermediates, now)?;
-                (verified, Leaf::read(end_entity).and_then(|leaf| operator_of(*site, leaf)))
+                (verified, Leaf::read(end_entity).and_then(|leaf| operator(policy, leaf)))
             }
             Admitted::Coordinator(pin) => {
                 let chain = chain_of_clients(pinned(intermediates, *pin)?)?;
@@ -103,11 +108,10 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
-fn operator_of(site: SiteId, leaf: Leaf) -> Result<(), TrustError> {
+fn operator(policy: &Policy, leaf: Leaf) -> Result<(), TrustError> {
+    let seen = Seen::of(&leaf);
     let Leaf { identity, usage, lifetime_s, .. } = leaf;
-    if identity.site != site {
-        return Err(TrustError::OtherSite { expected: site, found: identity.site });
-    }
+    policy.check(&identity, &seen, SystemTime::now())?;
     if !matches!(identity.who, Who::Operator { .. }) || usage != Usage::Client {
         return Err(TrustError::NotEntitled { identity, wanted: "operator" });
     }
@@ -143,7 +147,13 @@ fn chain_of_clients(roots: RootCertStore) -> Result<Arc<dyn ClientCertVerifier>,
 #[derive(Debug)]
 pub(super) enum Expected {
     /// One node of a site, whose root is known.
-    Node { site: SiteId, node: NodeName, roots: RootCertStore },
+    Node {
+        site: SiteId,
+        node: NodeName,
+        roots: RootCertStore,
+        /// The keys that the node may have; `None` where they are not known here.
+        keys: Option<BTreeSet<KeyDigest>>,
+    },
     /// The coordinator whose root has this key. Which site that is, its certificate tells.
     Pinned(KeyDigest),
     /// Whoever answers, if it holds the key of the certificate that it shows.
@@ -165,9 +175,13 @@ impl ServerVerifier {
         now: UnixTime,
     ) -> Result<(), Error> {
         match &self.expected {
-            Expected::Node { site, node, roots } => {
+            Expected::Node { site, node, roots, keys } => {
                 let signed = signed_by(end_entity, rest, roots, now);
-                node_of_site(end_entity, signed, *site, node)
+                let key = node_of_site(end_entity, signed, *site, node)?;
+                if keys.as_ref().is_some_and(|keys| !keys.contains(&key)) {
+                    return Err(TrustError::OtherKey { node: node.clone() }.into_rustls());
+                }
+                Ok(())
             }
             Expected::Pinned(pin) => {
                 signed_by(end_entity, rest, &pinned(rest, *pin)?, now)?;
@@ -185,7 +199,7 @@ fn node_of_site(
     signed: Result<(), Error>,
     site: SiteId,
     node: &NodeName,
-) -> Result<(), Error> {
+) -> Result<KeyDigest, Error> {
     let expired = |error: &Error| {
         use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
         matches!(
@@ -196,7 +210,7 @@ fn node_of_site(
         )
     };
     let leaf = Leaf::read(end_entity).map_err(TrustError::into_rustls)?;
-    let (identity, usage) = (leaf.identity, leaf.usage);
+    let (identity, usage, key) = (leaf.identity, leaf.usage, leaf.key);
     if identity.site != site {
         let other = TrustError::OtherSite { expected: site, found: identity.site };
         return Err(other.into_rustls());
@@ -213,7 +227,7 @@ fn node_of_site(
     if usage != Usage::Both {
         return Err(TrustError::NotEntitled { identity, wanted: "node" }.into_rustls());
     }
-    Ok(())
+    Ok(key)
 }
 
 impl ServerCertVerifier for ServerVerifier {

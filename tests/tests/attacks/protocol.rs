@@ -294,7 +294,8 @@ async fn b67_who_floods_with_resets_or_headers_is_cut_off_alone() {
         // The agent may hang up while we still write.
         stream.write_all(&flood).await.ok();
         stream.flush().await.ok();
-        let ends = stream.read_to_end(&mut Vec::new());
+        let mut said = Vec::new();
+        let ends = stream.read_to_end(&mut said);
         tokio::time::timeout(Duration::from_mins(1), ends).await.expect("it is not cut off").ok();
         is_answered(&other).await;
     }

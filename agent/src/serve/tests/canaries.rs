@@ -92,15 +92,15 @@ async fn no_secret_leaves_the_agent_by_what_it_tells_logs_or_keeps() {
     let path = folder.path().join("executor.sock");
     let socket = UnixListener::bind(&path).unwrap();
     tokio::spawn(listen(socket, Admission::of_this_process(), Arc::new(Local(worker))));
-    let config = trust::server_config(&node_credentials(&roots, &name)).unwrap();
+    let config = server_config(&node_credentials(&roots, &name)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let incoming = trust::incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
+    let incoming = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
     let executor = Arc::new(OverSocket::at(path));
     let service = server::service(executor, name.clone(), Access::of_site(site));
-    tokio::spawn(
-        async move { serve_until(std::future::pending(), service, incoming, &*host).await },
-    );
+    tokio::spawn(async move {
+        serve_until(std::future::pending(), Routes::new(service), incoming, &*host).await
+    });
     let alice = OperatorName::try_from("alice").unwrap();
     let hour = Duration::from_hours(1);
     let credentials = roots.operator(&alice, Role::Admin, hour, now()).unwrap();

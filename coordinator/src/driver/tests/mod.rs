@@ -8,7 +8,7 @@ mod shown;
 
 use std::sync::{Arc, Mutex};
 
-use quorate_proto::{Event, Goal, RunId, StepId};
+use quorate_proto::{Event, Goal, RunId, StepId, Term};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -9,7 +9,7 @@ use crate::fleet::Fleet;
 use crate::plan::Procedure;
 use crate::status::{Runs, Status};
 use crate::ui::{drift_text, json, plan_text, status_text};
-use quorate_proto::Goal;
+use quorate_proto::{Goal, Term};
 
 impl Site {
     async fn drawn(&self) -> Drawn {

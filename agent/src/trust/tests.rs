@@ -1,0 +1,167 @@
+//! Bundles at a real listener over loopback TLS, on a disk that may fail between writes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use quorate_proto::trust::calls::PutBundleRequest;
+use quorate_proto::trust::calls::trust_client::TrustClient;
+use quorate_proto::trust::{
+    ChannelBinding, Contact, Denial, Denied, NodeKey, OperatorName, Peer, Role, RootKeys, Roots,
+    Seen, SigningRequest, SiteId, explain, incoming, node_channel,
+};
+use quorate_proto::wire::node;
+use quorate_proto::wire::node::node_client::NodeClient;
+use quorate_proto::{Event, NodeName};
+use tokio::net::TcpListener;
+use tonic::Code;
+use tonic::transport::{Channel, Server};
+
+use super::*;
+use crate::executor::Local;
+use crate::goal;
+use crate::host::fake::FakeHost;
+use crate::server;
+use crate::worker::Worker;
+
+const HOUR: Duration = Duration::from_hours(1);
+const FOLDER: &str = "/identity";
+
+struct Site {
+    keys: RootKeys,
+    roots: Roots,
+    first: TrustBundle,
+}
+
+impl Site {
+    fn new() -> Self {
+        let now = SystemTime::now();
+        let keys = RootKeys::create(SiteId::random(), now).unwrap();
+        let roots = keys.issue(now).unwrap();
+        let first = keys.first_bundle(now);
+        Self { keys, roots, first }
+    }
+
+    fn identity(&self) -> NodeIdentity {
+        let key = NodeKey::generate().unwrap();
+        let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
+        let issued = self.roots.certify_node(&node_name(), &request, SystemTime::now()).unwrap();
+        let granted = self.roots.grant(issued.chain);
+        NodeIdentity {
+            site: self.roots.site(),
+            node: node_name(),
+            credentials: granted.credentials(key.to_pem()),
+            node_root_pem: granted.node_root_pem(),
+            bundle: self.keys.sign(&self.first).unwrap().to_json(),
+        }
+    }
+
+    /// A bundle that denies this party.
+    fn denying(&self, generation: u64, party: &str) -> String {
+        let denial = Denial { who: Denied::Party(party.to_owned()), until: i64::MAX };
+        let bundle = TrustBundle { generation, deny: vec![denial], ..self.first.clone() };
+        self.keys.sign(&bundle).unwrap().to_json()
+    }
+
+    fn channel(&self, name: &str, address: SocketAddr) -> Channel {
+        let name = OperatorName::try_from(name).unwrap();
+        let credentials = self.roots.operator(&name, Role::Admin, HOUR, SystemTime::now()).unwrap();
+        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
+        node_channel(address, &node_name(), &self.roots.site(), credentials).unwrap()
+    }
+}
+
+fn node_name() -> NodeName {
+    NodeName::try_from("cp-1").unwrap()
+}
+
+async fn serve(trust: &Arc<Trust>) -> SocketAddr {
+    let host = Arc::new(FakeHost::bare());
+    let worker = Worker::open(host, goal::of, "/state").await.unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::builder()
+        .add_service(server::service(Arc::new(Local(worker)), node_name(), trust.access()))
+        .add_service(service(Arc::clone(trust)));
+    tokio::spawn(server.serve_with_incoming(incoming(listener, trust.config())));
+    address
+}
+
+async fn describe(channel: &Channel) -> Result<(), tonic::Status> {
+    NodeClient::new(channel.clone()).describe(node::DescribeRequest::default()).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_denied_operator_is_refused_at_the_next_call_and_at_the_next_handshake() {
+    let site = Site::new();
+    let trust = Arc::new(Trust::open(Arc::new(FakeHost::bare()), FOLDER, site.identity()).unwrap());
+    let address = serve(&trust).await;
+    let (alice, bob) = (site.channel("alice", address), site.channel("bob", address));
+    describe(&alice).await.unwrap();
+    let bundle = site.denying(2, "operator:alice");
+    let put = TrustClient::new(bob.clone()).put_bundle(PutBundleRequest { bundle }).await;
+    assert_eq!(put.unwrap().into_inner().generation, 2);
+
+    let status = describe(&alice).await.unwrap_err();
+    assert_eq!((status.code(), explain(&status)), (Code::Unauthenticated, Contact::Answered));
+    assert!(status.message().contains("it is denied"), "{status:?}");
+    let status = describe(&site.channel("alice", address)).await.unwrap_err();
+    assert!(matches!(explain(&status), Contact::Stranger { .. }), "{status:?}");
+    describe(&bob).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_stream_ends_when_a_bundle_denies_who_follows_it() {
+    let site = Site::new();
+    let trust = Trust::open(Arc::new(FakeHost::bare()), FOLDER, site.identity()).unwrap();
+    let name = OperatorName::try_from("alice").unwrap();
+    let alice = site.roots.operator(&name, Role::Admin, HOUR, SystemTime::now()).unwrap();
+    let key = alice.key_digest().unwrap();
+    let peer = Peer {
+        identity: Some(alice.identity().unwrap()),
+        seen: Some(Seen { key, serial: "01".to_owned(), not_before: 0, not_after: i64::MAX }),
+        address: "127.0.0.1:1".parse().unwrap(),
+        binding: ChannelBinding([0; 32]),
+    };
+    let events = stream::pending::<Result<Event, tonic::Status>>().boxed();
+    let refused = trust.access().refused(Some(peer)).boxed();
+    let mut open = server::until_refused(events, refused);
+    assert!(open.next().now_or_never().is_none());
+    trust.put(&site.denying(2, "operator:bob")).await.unwrap();
+    assert!(open.next().now_or_never().is_none(), "somebody else is denied");
+    trust.put(&site.denying(3, "operator:alice")).await.unwrap();
+    let last = open.next().await.unwrap().unwrap_err();
+    assert_eq!(last.code(), Code::Unauthenticated);
+    assert!(open.next().await.is_none());
+}
+
+#[tokio::test]
+async fn the_highest_generation_outlives_the_agent_and_no_lower_one_replaces_it() {
+    let (site, host) = (Site::new(), Arc::new(FakeHost::bare()));
+    site.identity().store(&*host, FOLDER).await.unwrap();
+    let open = async || {
+        let identity = NodeIdentity::load(&*host, FOLDER).await.unwrap().unwrap();
+        Trust::open(Arc::<FakeHost>::clone(&host), FOLDER, identity).unwrap()
+    };
+    let trust = open().await;
+    assert_eq!(trust.generation(), 1);
+    // The disk fails: nothing counts that is not on it.
+    host.interrupt_after(0);
+    let failed = trust.put(&site.denying(5, "operator:mallory")).await;
+    assert!(matches!(failed, Err(PutError::Keep(_))), "{failed:?}");
+    assert!(host.revive());
+    assert_eq!((trust.generation(), open().await.generation()), (1, 1));
+
+    let newest = site.denying(5, "operator:mallory");
+    assert_eq!(trust.put(&newest).await.unwrap(), 5);
+    assert_eq!(trust.put(&newest).await.unwrap(), 5, "again");
+    let again = open().await;
+    assert_eq!(again.generation(), 5);
+    for lower in [1, 4, 5] {
+        let refused = again.put(&site.denying(lower, "operator:bob")).await;
+        assert!(matches!(refused, Err(PutError::Refused(_))), "{lower}: {refused:?}");
+    }
+    let forged = Site::new().denying(9, "operator:bob");
+    assert!(matches!(again.put(&forged).await, Err(PutError::Refused(BundleError::Signature))));
+    assert_eq!(open().await.generation(), 5);
+}

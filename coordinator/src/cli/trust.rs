@@ -1,0 +1,231 @@
+//! `quorate trust`: whom the nodes trust, and until when everybody's certificates hold.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use quorate_proto::trust::{KeyDigest, OperatorName};
+use quorate_proto::{NodeName, Sha256};
+
+use super::node::node_name;
+use super::operator::operator_name;
+use super::{CliError, ClusterArgs, Exit, load, site};
+use crate::fleet::{FleetError, Pushed, TrustCalls};
+use crate::site::{Deny, Site, SiteError, TrustStanding};
+use crate::ui::{self, Output, trust_text};
+
+/// Says whom the nodes trust, and trusts somebody no more
+#[derive(Debug, clap::Args)]
+pub(super) struct TrustArgs {
+    #[command(subcommand)]
+    command: TrustCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum TrustCommand {
+    Status(StatusArgs),
+    Deny(DenyArgs),
+    Push(PushArgs),
+    Reissue(ReissueArgs),
+}
+
+/// Shows every certificate that was given out, when it ends, and what each node trusts
+#[derive(Debug, clap::Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Prints the ends as metrics, for a file of node_exporter's textfile collector
+    #[arg(long)]
+    metrics: bool,
+}
+
+/// Trusts an operator, a node or a key no more, and tells every node of the specification
+///
+/// An operator is refused at the next call. A node gets no orders until it is enrolled anew.
+#[derive(Debug, clap::Args)]
+struct DenyArgs {
+    #[command(subcommand)]
+    whom: Whom,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Whom {
+    /// All certificates of an operator
+    Operator {
+        #[arg(value_parser = operator_name)]
+        name: OperatorName,
+        #[command(flatten)]
+        with: DenyWith,
+    },
+    /// All certificates of a node; `quorate node token` lets it in again
+    Node {
+        #[arg(value_parser = node_name)]
+        name: NodeName,
+        #[command(flatten)]
+        with: DenyWith,
+    },
+    /// One key, by the digest that `quorate trust status` shows
+    Key {
+        #[arg(value_parser = digest)]
+        digest: KeyDigest,
+        #[command(flatten)]
+        with: DenyWith,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct DenyWith {
+    #[command(flatten)]
+    keys: RootKeysArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Tells every node of the specification whom to trust now
+#[derive(Debug, clap::Args)]
+struct PushArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Makes the issuing authorities anew, for another year; nobody has to do anything for it
+#[derive(Debug, clap::Args)]
+struct ReissueArgs {
+    #[command(flatten)]
+    keys: RootKeysArgs,
+    /// The folder with this site's keys, nodes and history
+    #[arg(long, value_name = "DIR", default_value = super::STATE, env = "QUORATE_STATE")]
+    state: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct RootKeysArgs {
+    /// Where the keys of the roots are; in the state folder, unless they were moved
+    #[arg(long, value_name = "DIR")]
+    root_keys: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        match &self.command {
+            TrustCommand::Status(args) => args.run().await,
+            TrustCommand::Deny(args) => args.run().await,
+            TrustCommand::Push(args) => push(&args.cluster).await,
+            TrustCommand::Reissue(args) => args.run(),
+        }
+    }
+}
+
+impl StatusArgs {
+    async fn run(&self) -> Result<Exit, CliError> {
+        let site = self.cluster.site()?;
+        let calls = calls(&self.cluster, &site)?;
+        let generations = calls.generations().await;
+        let standing =
+            TrustStanding::of(&site, generations).map_err(|error| site::error(&error))?;
+        if self.metrics {
+            ui::print(&trust_text::metrics(&standing));
+        } else if self.cluster.output == Output::Json {
+            ui::print(&ui::json::trust(&standing));
+        } else {
+            ui::print(&trust_text::text(&standing));
+        }
+        Ok(Exit::Holds)
+    }
+}
+
+impl DenyArgs {
+    async fn run(&self) -> Result<Exit, CliError> {
+        let (deny, with) = match &self.whom {
+            Whom::Operator { name, with } => (Deny::Operator(name.clone()), with),
+            Whom::Node { name, with } => (Deny::Node(name.clone()), with),
+            Whom::Key { digest, with } => (Deny::Key(*digest), with),
+        };
+        let site = with.cluster.site()?;
+        // Without it nobody could be told: better to hear of that while nothing is changed.
+        load(&with.cluster.file, "nobody was denied")?;
+        let denied = site.deny(&deny, with.keys.root_keys.as_deref(), SystemTime::now());
+        let bundle = denied.map_err(|error| site::error(&error))?;
+        ui::print(&format!("denied from generation {} on\n", bundle.generation));
+        push(&with.cluster).await
+    }
+}
+
+impl ReissueArgs {
+    fn run(&self) -> Result<Exit, CliError> {
+        let keys = self.keys.root_keys.as_deref();
+        let reissued =
+            Site::open(&self.state).and_then(|mut site| site.reissue(keys, SystemTime::now()));
+        reissued.map_err(|error| site::error(&error))?;
+        ui::print(
+            "both issuing authorities are new, for a year; what the old ones signed stays good\n",
+        );
+        Ok(Exit::Holds)
+    }
+}
+
+/// Exit code 1 where a node was not reached: it trusts as before until it is.
+async fn push(args: &ClusterArgs) -> Result<Exit, CliError> {
+    let site = args.site()?;
+    let calls = calls(args, &site)?;
+    let (bundle, signed) = site.bundle().map_err(|error| site::error(&error))?;
+    let pushed = calls.push(bundle.generation, &signed.to_json()).await;
+    ui::print(&trust_text::pushed(bundle.generation, &pushed));
+    let current = |(_, answer): &(NodeName, Result<Pushed, FleetError>)| {
+        matches!(answer, Ok(Pushed::Given(_) | Pushed::Had(_)))
+    };
+    Ok(if pushed.iter().all(current) { Exit::Holds } else { Exit::Failed })
+}
+
+fn calls(args: &ClusterArgs, site: &Site) -> Result<TrustCalls, CliError> {
+    let spec = load(&args.file, "no node was asked")?.spec;
+    let make = || {
+        let credentials = site.run_credentials(SystemTime::now())?.credentials;
+        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
+        let known = site.known_keys()?;
+        TrustCalls::new(&spec, &site.id(), &credentials, &known).map_err(SiteError::Trust)
+    };
+    make().map_err(|error| site::error(&error))
+}
+
+fn digest(text: &str) -> Result<KeyDigest, String> {
+    let known = Sha256::try_from(text.to_owned()).map_err(|error| error.to_string())?;
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(pair, 16).ok()
+    };
+    let bytes: Option<Vec<u8>> = known.as_str().as_bytes().chunks(2).map(byte).collect();
+    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+    bytes.map(KeyDigest).ok_or_else(|| "64 hexadecimal digits are needed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[tokio::test]
+    async fn where_nobody_could_be_told_nobody_is_denied() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, state) = (folder.path().join("cluster.yaml"), folder.path().join("state"));
+        let site = Site::create(&state, SystemTime::now()).unwrap();
+        std::fs::write(&file, "spec: [").unwrap();
+        let words = ["quorate", "trust", "deny", "operator", "alice", "-f"].map(Into::into);
+        let state = ["--state".into(), state.into_os_string()];
+        let words: Vec<std::ffi::OsString> =
+            words.into_iter().chain([file.into_os_string()]).chain(state).collect();
+        let error = Cli::try_parse_from(words).unwrap().run().await.unwrap_err();
+        assert_eq!(error.exit, Exit::Spec);
+        assert_eq!(site.bundle().unwrap().0.generation, 1);
+    }
+
+    #[test]
+    fn a_key_is_named_as_it_is_shown() {
+        let key = KeyDigest([0xa7; 32]);
+        assert_eq!(digest(&key.to_string()), Ok(key));
+        assert!(digest("a7").is_err());
+    }
+}
