@@ -23,7 +23,7 @@ packages-check: ## lintian, rpmlint, the same bytes when packed again, and rpm's
 agent-deb: build
 	packaging/build dev
 
-test: fmt lint unit lab-test ## formatting, clippy, all tests, and the lab: real nodes and real kubeadm
+test: fmt lint unit lab-test vm-test ## formatting, clippy, all tests, the lab (real nodes, real kubeadm) and a virtual machine
 
 fmt:
 	cargo fmt --check

@@ -31,8 +31,9 @@ vm_settle() {
     : >"$root/etc/machine-id"
     rm -f "$root"/etc/ssh/ssh_host_*
     printf 'LABEL=root / ext4 defaults 0 1\nLABEL=swap none swap sw 0 0\n' >"$root/etc/fstab"
-    # As in Debian's own cloud images.
+    # Both as in Debian's own cloud images. A language that was never made is what cloud-init would stumble over.
     echo 'manage_etc_hosts: true' >"$root/etc/cloud/cloud.cfg.d/01_debian_cloud.cfg"
+    echo 'LANG=C.UTF-8' >"$root/etc/default/locale"
     # An emulated processor takes long to unpack the drivers of all machines.
     sed -i 's/^MODULES=.*/MODULES=list/' "$root/etc/initramfs-tools/initramfs.conf"
     printf '%s\n' virtio_pci virtio_blk virtio_net virtio_rng ext4 >>"$root/etc/initramfs-tools/modules"

@@ -11,7 +11,13 @@ agent_answers() { eventually 600 'its agent answers' quorate plan; }
 # Tells this identity from any other; fails where there is none.
 identity() { in_guest 'find /var/lib/quorate-agent -name chain.pem -exec sha256sum {} + 2>/dev/null | grep .'; }
 
-first_boot_done() { [[ $(in_guest cloud-init status) == 'status: done' ]]; }
+cloud_init_ended() { [[ $(in_guest cloud-init status) == 'status: '@(done|error) ]]; }
+
+# cloud_init_is_done WHAT
+cloud_init_is_done() {
+    eventually 600 "$1" cloud_init_ended
+    [[ $(in_guest cloud-init status) == 'status: done' ]] || fail "cloud-init complains: $(in_guest cloud-init status --long)"
+}
 
 # By the schema of the machine's own cloud-init.
 samples_are_valid() {
@@ -64,7 +70,7 @@ apply_until() {
 nothing_left_of() {
     local left
     quorate plan --output json >"$VM/plan.json" || fail 'quorate plan fails'
-    left=$(jq --raw-output '.. | objects | .goal? | strings' "$VM/plan.json" | sort -u)
+    left=$(jq --raw-output '.plan.steps[].step.id.goal' "$VM/plan.json")
     [[ -n $left ]] || fail 'the plan is empty'
     ! grep -xE "$1" <<<"$left" || fail 'these steps were done, and are left again'
     step "nothing to prepare is left; next: $(head -n 1 <<<"$left")"
