@@ -31,6 +31,9 @@ fn deed_words(deed: &Deed) -> String {
             format!("agent {version} started, boot {boot}{}", left.unwrap_or_default())
         }
         Deed::Mended { bytes } => format!("a last line of {bytes} bytes was cut short and removed"),
+        Deed::Shed { upto, sha256 } => {
+            format!("the oldest lines, up to line {upto} with digest {sha256}, are removed")
+        }
         Deed::Attempt { by: who, operation, term, goal, order } => {
             format!("{}: {goal}, operation {operation}, term {term}, order {order}", by(who))
         }
