@@ -85,6 +85,16 @@ pub enum Deed {
     Cancelled { by: By, operation: OperationId, term: Term },
     /// The cluster's admin kubeconfig was handed out.
     Kubeconfig { by: By },
+    /// The agent's front end is about to keep something of its own, in its own words.
+    Keeps { by: By, own: Own },
+}
+
+/// What an agent's front end keeps by itself, where its executor has no part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Own {
+    /// A newer trust bundle.
+    Bundle { generation: u64 },
 }
 
 /// What is read of a line to check it, also where another version wrote it.

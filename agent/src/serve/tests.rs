@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 
 use super::*;
 use crate::access::Access;
-use crate::executor::{Execute, Local, listen};
+use crate::executor::{Local, listen};
 use crate::goal;
 use crate::host::fake::FakeHost;
 use crate::host::linux::socket::Admission;

@@ -1,7 +1,7 @@
 //! Lines of a node's audit log for people. A node may say anything: it is shown plainly and cut.
 
 use jiff::Timestamp;
-use quorate_proto::audit::{By, Deed, Entry};
+use quorate_proto::audit::{By, Deed, Entry, Own};
 use quorate_proto::redact::Lines;
 use quorate_proto::{OperationId, Redactor};
 
@@ -48,6 +48,9 @@ fn deed_words(deed: &Deed) -> String {
         Deed::Claimed { by: who, term } => format!("{}: claims the node, term {term}", by(who)),
         Deed::Cancelled { by: who, operation, term } => {
             format!("{}: cancels operation {operation}, term {term}", by(who))
+        }
+        Deed::Keeps { by: who, own: Own::Bundle { generation } } => {
+            format!("{}: gives it the trust bundle of generation {generation}", by(who))
         }
         Deed::Kubeconfig { by: who } => format!("{}: was given the admin kubeconfig", by(who)),
     }
