@@ -180,8 +180,10 @@ impl Audit {
             }
         };
         let Some(name) = next.cloned() else { return Ok(None) };
-        let content = host.read(&format!("{folder}/{name}")).await?.unwrap_or_default();
+        let content = host.read(&format!("{folder}/{name}")).await?;
         *place = Some(name);
+        // The oldest may go at any time.
+        let Some(content) = content else { return Ok(Some(Vec::new())) };
         let text = String::from_utf8_lossy(&content);
         // What has no end yet is about to be written.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
