@@ -4,7 +4,7 @@
 //! Nothing is changed on the node of which the log does not know: what cannot be written down is
 //! refused. Looks go on.
 
-use quorate_proto::audit::{AuditHead, By, Chain, Deed, number};
+use quorate_proto::audit::{AuditHead, By, Chain, Deed, Whole, before, number};
 use quorate_proto::{Redactor, in_one_line};
 
 use crate::executor::Caller;
@@ -12,8 +12,8 @@ use crate::host::{Host, HostError};
 
 /// The folder of the segments, in the state folder.
 const FOLDER: &str = "audit";
-/// A segment is read whole, so it is small beside what the executor may need; about ten thousand lines.
-const SEGMENT: usize = 4 << 20;
+/// 64 MiB and about 150,000 lines in all: a start reads them, and an operation takes three.
+const LIMITS: Limits = Limits { segment: 4 << 20, segments: 16 };
 /// Of lines that go out at once. A line alone has few kilobytes.
 const PARCEL: usize = 1 << 18;
 /// Of a text in a line: enough to know what was meant, and no use for filling a disk.
@@ -44,6 +44,15 @@ pub enum AuditError {
     Failed { folder: String, why: String },
 }
 
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Bytes. A segment is read whole, so it is small beside what the executor may need.
+    segment: usize,
+    /// Beyond these the oldest goes.
+    segments: usize,
+}
+
 /// The log, open for further lines.
 #[derive(Debug)]
 pub struct Audit {
@@ -53,6 +62,7 @@ pub struct Audit {
     /// File name and size of the newest segment.
     segment: Option<(String, usize)>,
     state: State,
+    limits: Limits,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +79,8 @@ impl Audit {
     pub async fn open(host: &dyn Host, state_folder: &str) -> Self {
         let folder = format!("{}/{FOLDER}", state_folder.trim_end_matches('/'));
         let machine = host.machine().await.map(|machine| machine.machine_id).unwrap_or_default();
-        let mut audit =
-            Self { folder, machine, chain: Chain::default(), segment: None, state: State::Good };
+        let (chain, segment, state) = (Chain::default(), None, State::Good);
+        let mut audit = Self { folder, machine, chain, segment, state, limits: LIMITS };
         audit.load(host).await;
         audit
     }
@@ -92,22 +102,57 @@ impl Audit {
         if let State::Closed(error) = &self.state {
             return Err(error.clone());
         }
+        if self.add(host, deed).await? {
+            self.shed(host).await;
+        }
+        Ok(())
+    }
+
+    /// Adds a line. Says whether it begins a segment.
+    async fn add(&mut self, host: &dyn Host, deed: Deed) -> Result<bool, AuditError> {
         let (line, next) = self.chain.write(host.clock_ms().await, &self.machine, deed);
         let line = line + "\n";
         let (name, size) = match self.segment.take() {
-            Some((name, size)) if size + line.len() <= SEGMENT => (name, size),
+            Some((name, size)) if size + line.len() <= self.limits.segment => (name, size),
             Some(_) | None => (format!("{:012}.jsonl", next.head().seq), 0),
         };
+        let begins = size == 0;
         let path = format!("{}/{name}", self.folder);
         let appended = host.append(&path, line.as_bytes()).await;
         self.segment = Some((name, size + line.len()));
         match appended {
             Ok(()) => {
                 self.chain = next;
-                Ok(())
+                Ok(begins)
             }
             Err(error) => Err(self.not_written(&error)),
         }
+    }
+
+    /// Removes the oldest segments where there are too many, each only after a line that says which
+    /// line was its last. What does not succeed is tried again with the next segment.
+    async fn shed(&mut self, host: &dyn Host) {
+        if let Err(why) = self.shed_oldest(host).await {
+            tracing::error!("the oldest lines of the audit log stay: {why}");
+        }
+    }
+
+    async fn shed_oldest(&mut self, host: &dyn Host) -> Result<(), String> {
+        let told = |error: HostError| in_one_line(&error);
+        let names = segments(host, &self.folder).await.map_err(told)?;
+        let surplus = names.len().saturating_sub(self.limits.segments);
+        for (oldest, next) in names.iter().zip(names.iter().skip(1)).take(surplus) {
+            let content = host.read(&format!("{}/{next}", self.folder)).await.map_err(told)?;
+            let content =
+                String::from_utf8_lossy(content.as_deref().unwrap_or_default()).into_owned();
+            let last = content.lines().next().and_then(before);
+            let AuditHead { seq, sha256 } =
+                last.ok_or_else(|| format!("{next} does not begin with a line"))?;
+            let shed = Deed::Shed { upto: seq, sha256 };
+            self.add(host, shed).await.map_err(|error| error.to_string())?;
+            host.remove(&format!("{}/{oldest}", self.folder)).await.map_err(told)?;
+        }
+        Ok(())
     }
 
     /// Writes down what cannot be undone or was not done: an error is a matter for the journal.
@@ -135,8 +180,10 @@ impl Audit {
             }
         };
         let Some(name) = next.cloned() else { return Ok(None) };
-        let content = host.read(&format!("{folder}/{name}")).await?.unwrap_or_default();
+        let content = host.read(&format!("{folder}/{name}")).await?;
         *place = Some(name);
+        // The oldest may go at any time.
+        let Some(content) = content else { return Ok(Some(Vec::new())) };
         let text = String::from_utf8_lossy(&content);
         // What has no end yet is about to be written.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -180,7 +227,7 @@ impl Audit {
         (self.chain, self.segment) = (Chain::default(), None);
         let told = |error: HostError| in_one_line(&error);
         let names = segments(host, &self.folder).await.map_err(told)?;
-        let mut cut = 0;
+        let (mut cut, mut log) = (0, Whole::default());
         for (at, name) in names.iter().enumerate() {
             let path = format!("{}/{name}", self.folder);
             let mut content = host.read(&path).await.map_err(told)?.unwrap_or_default();
@@ -195,10 +242,11 @@ impl Audit {
             }
             for line in content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
                 let line = String::from_utf8_lossy(line);
-                self.chain.read(&line).map_err(|error| format!("{name}: {error}"))?;
+                log.read(&line).map_err(|error| format!("{name}: {error}"))?;
             }
             self.segment = Some((name.clone(), content.len()));
         }
+        self.chain = log.end().map_err(|error| error.to_string())?;
         Ok(cut)
     }
 

@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::daemon::{tell_systemd, until_stopped};
-use crate::executor::{OverSocket, SOCKET};
+use crate::executor::{Execute, OverSocket, SOCKET};
 use crate::host::Host;
 use crate::identity::{NodeIdentity, NodeIdentityError};
 use crate::server;
@@ -56,12 +56,14 @@ pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), Serve
     let identity = NodeIdentity::load(&*host, folder).await?;
     let identity = identity.ok_or_else(|| ServeError::NotEnrolled { folder: folder.clone() })?;
     let node = identity.node.clone();
-    let trust = Arc::new(Trust::open(Arc::clone(&host), folder, identity)?);
+    let executor: Arc<dyn Execute> = Arc::new(OverSocket::at(SOCKET));
+    let trust = Trust::open(Arc::clone(&host), Arc::clone(&executor), folder, identity)?;
+    let trust = Arc::new(trust);
     let stop = until_stopped().map_err(ServeError::Signal)?;
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
     tracing::info!(%node, listen = %settings.listen, "takes orders");
-    let service = server::service(Arc::new(OverSocket::at(SOCKET)), node, trust.access());
+    let service = server::service(executor, node, trust.access());
     let incoming = incoming(listener, trust.config());
     let services = Routes::new(service).add_service(crate::trust::service(trust));
     serve_until(stop, services, incoming, &*host).await

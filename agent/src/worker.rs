@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
-use quorate_proto::audit::Deed;
+use quorate_proto::audit::{Deed, Own};
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, Event, Facts, Failure, Finding, Goal, JoinMaterial, NodeName,
@@ -216,6 +216,12 @@ impl Worker {
         let why = audit::text(&Redactor::default(), why);
         let refused = Deed::Refused { by: caller.into(), asked: asked.to_owned(), why };
         self.state.lock().await.audit.note(&*self.host, refused).await;
+    }
+
+    /// Writes down what the front end is about to keep. An error means: it must not.
+    pub async fn keeps(&self, caller: &Caller, own: Own) -> Result<(), AuditError> {
+        let keeps = Deed::Keeps { by: caller.into(), own };
+        self.state.lock().await.audit.record(&*self.host, keeps).await
     }
 
     /// A finding for each goal, in their order. Runs beside an operation too.

@@ -61,6 +61,8 @@ pub enum Deed {
     },
     /// The last line was cut short, as a power cut does, and was removed.
     Mended { bytes: u64 },
+    /// The oldest lines, up to this number, are about to be removed; the digest is that of their last.
+    Shed { upto: u64, sha256: Sha256 },
     /// An order was taken and is about to begin: written before anything is changed.
     Attempt {
         by: By,
@@ -83,6 +85,16 @@ pub enum Deed {
     Cancelled { by: By, operation: OperationId, term: Term },
     /// The cluster's admin kubeconfig was handed out.
     Kubeconfig { by: By },
+    /// The agent's front end is about to keep something of its own, in its own words.
+    Keeps { by: By, own: Own },
+}
+
+/// What an agent's front end keeps by itself, where its executor has no part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Own {
+    /// A newer trust bundle.
+    Bundle { generation: u64 },
 }
 
 /// What is read of a line to check it, also where another version wrote it.
@@ -99,6 +111,8 @@ pub enum ChainError {
     Line(u64),
     #[error("line {wanted} is missing: {found} is in its place")]
     Gap { wanted: u64, found: u64 },
+    #[error("it begins at line {0}, and no line says that those before were removed by the agent")]
+    Beheaded(u64),
     #[error("line {0} does not follow from the line before it: one of the two was changed")]
     Broken(u64),
 }
@@ -140,6 +154,58 @@ impl Chain {
         let sha256 = Sha256::of(line.as_bytes());
         (line, Self { head: AuditHead { seq, sha256 } })
     }
+}
+
+/// Reads a whole log. One from which the agent removed the oldest lines begins later than at line 1, and
+/// says so in a later line.
+#[derive(Debug, Clone, Default)]
+pub struct Whole {
+    chain: Chain,
+    /// The last of the lines that are gone.
+    gone: Option<AuditHead>,
+    /// A line says that they were removed.
+    said: bool,
+}
+
+impl Whole {
+    /// Takes the next line, without its line end, if it follows.
+    pub fn read(&mut self, line: &str) -> Result<(), ChainError> {
+        if self.chain.head.seq == 0 {
+            self.gone = before(line).filter(|head| head.seq > 0);
+            self.chain.head = self.gone.clone().unwrap_or_default();
+        }
+        self.chain.read(line)?;
+        if let Some(AuditHead { seq, sha256 }) = &self.gone {
+            let shed = Deed::Shed { upto: *seq, sha256: sha256.clone() };
+            let entry = || serde_json::from_str::<Entry>(line).ok();
+            self.said = self.said || entry().is_some_and(|entry| entry.deed == shed);
+        }
+        Ok(())
+    }
+
+    /// The last line that is gone, where the oldest are.
+    pub fn gone(&self) -> Option<&AuditHead> {
+        self.gone.as_ref()
+    }
+
+    /// The chain so far.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// After the last line.
+    pub fn end(self) -> Result<Chain, ChainError> {
+        match self.gone {
+            Some(gone) if !self.said => Err(ChainError::Beheaded(gone.seq + 1)),
+            Some(_) | None => Ok(self.chain),
+        }
+    }
+}
+
+/// Where the log stood before this line; `None` where it is no line of one.
+pub fn before(line: &str) -> Option<AuditHead> {
+    let Link { seq, prev } = serde_json::from_str(line).ok()?;
+    Some(AuditHead { seq: seq.checked_sub(1)?, sha256: prev })
 }
 
 /// The number of a line; `None` where it has none.
@@ -191,6 +257,30 @@ mod tests {
         swapped.swap(1, 2);
         assert!(read(&swapped).is_err());
         assert_eq!(read(&["{}".to_owned()]), Err(ChainError::Line(1)));
+    }
+
+    #[test]
+    fn a_log_that_begins_later_says_itself_that_older_lines_were_removed() {
+        let read = |log: &[String]| {
+            let mut whole = Whole::default();
+            log.iter().try_for_each(|line| whole.read(line))?;
+            let gone = whole.gone().map(|gone| gone.seq);
+            whole.end().map(|chain| (chain.head().seq, gone))
+        };
+        let mut log = log(5);
+        assert_eq!(read(&log), Ok((5, None)));
+        assert_eq!(read(&log[3..]), Err(ChainError::Beheaded(4)));
+        let mut chain = Chain::default();
+        log.iter().try_for_each(|line| chain.read(line)).unwrap();
+        let (line, next) = chain.write(9, "one", Deed::Shed { upto: 3, sha256: Sha256::of(b"x") });
+        log.push(line);
+        assert_eq!(read(&log[3..]), Err(ChainError::Beheaded(4)), "of other lines");
+        let sha256 = Sha256::of(log[2].as_bytes());
+        log.push(next.write(9, "one", Deed::Shed { upto: 3, sha256 }).0);
+        assert_eq!(read(&log[3..]), Ok((7, Some(3))));
+        assert_eq!(read(&log), Ok((7, None)), "the line came, and the removal did not");
+        assert_eq!(read(&log[2..]), Err(ChainError::Beheaded(3)));
+        assert_eq!(read(&log[4..]), Err(ChainError::Beheaded(5)));
     }
 
     #[test]

@@ -65,10 +65,11 @@ async fn serve(roots: &Roots) -> SocketAddr {
         node_root_pem: roots.to_pem().nodes_pem,
         bundle: String::new(),
     };
-    let trust = Trust::open(Arc::<FakeHost>::clone(&host), "/identity", identity).unwrap();
+    let worker = Worker::open(Arc::<FakeHost>::clone(&host), goal::of, "/state").await.unwrap();
+    let executor = Arc::new(Local(worker));
+    let trust = Trust::open(host, Arc::<Local>::clone(&executor), "/identity", identity).unwrap();
     let trust = Arc::new(trust);
-    let worker = Worker::open(host, goal::of, "/state").await.unwrap();
-    let service = server::service(Arc::new(Local(worker)), node_name(), trust.access());
+    let service = server::service(executor, node_name(), trust.access());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = incoming(listener, trust.config());

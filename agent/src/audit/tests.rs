@@ -113,3 +113,50 @@ fn a_text_in_a_line_is_short_and_holds_no_secret() {
     let kept = text(&Redactor::default(), &said);
     assert!(kept.starts_with("--token (secret) ä") && kept.len() <= TEXT, "{kept}");
 }
+
+#[tokio::test]
+async fn the_oldest_segment_goes_once_a_line_says_where_it_ended() {
+    let host = FakeHost::bare();
+    let names = async || host.list("/state/audit").await.unwrap();
+    let mut audit = written(&host, 1).await;
+    audit.limits = Limits { segment: 2_000, segments: 3 };
+    let mut number = 1;
+    while names().await.len() < 3 {
+        audit.record(&host, begun(number)).await.unwrap();
+        number += 1;
+    }
+    let full = names().await;
+    assert_eq!(full[0], "000000000001.jsonl", "no more than may be kept");
+    // The removal fails: the line stands, and the log is whole with the old lines and goes on.
+    host.interrupt_after(0);
+    while names().await.len() < 4 {
+        audit.record(&host, begun(number)).await.unwrap();
+        number += 1;
+    }
+    assert!(host.revive());
+    assert_eq!(Audit::open(&host, "/state").await.head(), audit.head());
+    let old = host.state().text(SEGMENT_1);
+
+    while names().await[0] == full[0] {
+        audit.record(&host, begun(number)).await.unwrap();
+        number += 1;
+    }
+    let left = names().await;
+    assert_eq!((left.len(), &left[0]), (3, &full[2]), "all that is too many");
+    let first = first_of(&left[0]);
+    assert_eq!(all(&host, 0).await[0].seq, first);
+    assert_eq!(all(&host, 2).await[0].seq, first, "whoever asks for older lines");
+    let again = written(&host, 1).await;
+    assert_eq!(again.head().map(|head| head.seq), audit.head().map(|head| head.seq + 1));
+
+    // Nobody else may shorten it, and nothing old comes back that does not belong there.
+    let kept = host.state().files.remove(&format!("/state/audit/{}", left[0])).unwrap();
+    let mut beheaded = Audit::open(&host, "/state").await;
+    let error = beheaded.record(&host, begun(0)).await.unwrap_err().to_string();
+    let begins = format!("it begins at line {}", first_of(&left[1]));
+    assert!(error.contains(&begins), "{error}");
+    host.state().files.insert(format!("/state/audit/{}", left[0]), kept);
+    assert!(Audit::open(&host, "/state").await.head().is_some());
+    host.state().put(SEGMENT_1, &old);
+    assert_eq!(Audit::open(&host, "/state").await.head(), None, "a gap behind it");
+}

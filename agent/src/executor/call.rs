@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use quorate_proto::audit::Own;
 use quorate_proto::goal::Invalid;
 use quorate_proto::trust::OperatorName;
 use quorate_proto::wire::{Cancellation, Order};
@@ -44,6 +45,8 @@ pub enum Call {
         /// Lines up to this number are left out.
         after: u64,
     },
+    /// Only writes down what the front end is about to keep.
+    Keeps(Own),
 }
 
 impl Call {
@@ -57,7 +60,10 @@ impl Call {
             }
             Self::Ensure(order) => order.validate(),
             Self::Cancel(cancellation) => cancellation.validate(),
-            Self::Kubeconfig | Self::Audit { after: _ } => Ok(()),
+            Self::Keeps(Own::Bundle { generation: 0 }) => Err(Invalid::Generation),
+            Self::Keeps(Own::Bundle { generation: _ })
+            | Self::Kubeconfig
+            | Self::Audit { after: _ } => Ok(()),
         }
     }
 }
@@ -74,6 +80,8 @@ pub enum Reply {
     Kubeconfig(Option<Secret>),
     AuditLines(Vec<String>),
     AuditEnd,
+    /// It is on the disk.
+    WrittenDown,
     Refused(Refusal),
     /// The machine did not do or tell something.
     Failed {
@@ -92,6 +100,7 @@ impl Reply {
             | Self::Cancelled
             | Self::Kubeconfig(_)
             | Self::AuditEnd
+            | Self::WrittenDown
             | Self::Refused(_)
             | Self::Failed { .. } => true,
         }

@@ -58,6 +58,13 @@ async fn answer(worker: Arc<Worker>, request: Request) -> Replies {
                 Err(failed) => failed,
             })
         }
+        Call::Keeps(own) => {
+            one(match whole(async move { worker.keeps(&caller, own).await }).await {
+                Ok(Ok(())) => Reply::WrittenDown,
+                Ok(Err(error)) => failed(&error),
+                Err(failed) => failed,
+            })
+        }
         Call::Audit { after } => {
             let lines = worker
                 .audit(after)
@@ -109,6 +116,7 @@ fn note(Caller { operator, address }: &Caller, call: &Call) {
         }
         Call::Kubeconfig => tracing::info!(%operator, %address, "takes the admin kubeconfig"),
         Call::Audit { after } => tracing::info!(%operator, %address, after, "reads the audit log"),
+        Call::Keeps(own) => tracing::info!(%operator, %address, ?own, "is about to be kept"),
         Call::Describe { .. } | Call::Check { .. } => {}
     }
 }
@@ -122,6 +130,7 @@ fn asked(call: &Call) -> &'static str {
         Call::Cancel(_) => "to cancel an operation",
         Call::Kubeconfig => "the admin kubeconfig",
         Call::Audit { .. } => "the audit log",
+        Call::Keeps(_) => "a line of the audit log",
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use quorate_proto::audit::{Chain, Deed, Entry};
+use quorate_proto::audit::{Chain, Deed, Entry, Own};
 use quorate_proto::goal::{Manifest, Sysctls};
 use quorate_proto::trust::OperatorName;
 use quorate_proto::wire::{Cancellation, Order};
@@ -124,7 +124,9 @@ async fn a_whole_request_is_answered_and_nothing_else() {
     argument["call"]["ensure"]["term"]["force"] = json!(true);
     let mut shell = json!(describe());
     shell["call"] = json!({"run-shell": "true"});
-    for unknown in [more, deeper, argument, shell] {
+    let mut line = json!(describe());
+    line["call"] = json!({"keeps": {"words-of-its-own": "nothing happened"}});
+    for unknown in [more, deeper, argument, shell, line] {
         let error = sent(&framed(&unknown)).await.unwrap_err();
         assert!(matches!(error, CallError::Frame(FrameError::Json(_))), "{unknown}: {error}");
     }
@@ -171,6 +173,7 @@ async fn what_the_front_end_let_through_is_judged_again() {
         Call::Ensure(Box::new(id)),
         Call::Cancel(Cancellation { operation: OperationId(operation), term: order().term }),
         Call::Describe { node: node.clone(), claim: Some(term) },
+        Call::Keeps(Own::Bundle { generation: 0 }),
     ];
     for call in calls {
         let replies: Vec<_> = socket.call(request(call)).collect().await;
@@ -190,7 +193,9 @@ async fn what_the_front_end_let_through_is_judged_again() {
     };
     let refused: Vec<_> = lines.iter().map(refused).collect();
     let asked = ["an order", "an order", "to cancel an operation", "a claim"];
-    assert_eq!(refused, asked.map(|asked| ("alice".to_owned(), asked.to_owned())));
+    let asked = asked.into_iter().chain(["a line of the audit log"]);
+    let asked: Vec<_> = asked.map(|asked| ("alice".to_owned(), asked.to_owned())).collect();
+    assert_eq!(refused, asked);
 }
 
 #[tokio::test]

@@ -222,8 +222,8 @@ async fn install(host: &dyn Host, lacking: &[&Package], work: &Work<'_>) -> Resu
     run(host, &Unit::new(Profile::Packages, apt_get(&args)), work).await
 }
 
-/// apt-get as it behaves where nobody answers questions: it waits for a lock that another holds, and
-/// keeps configuration files that somebody changed.
+/// apt-get as it behaves where nobody answers questions: it waits for a lock that another holds, keeps
+/// configuration files that somebody changed, and ends before anything where a package would have to go.
 pub(super) fn apt_get(args: &[&str]) -> Command {
     let ours = [
         "--assume-yes",
@@ -232,6 +232,9 @@ pub(super) fn apt_get(args: &[&str]) -> Command {
         "DPkg::Lock::Timeout=300",
         "-o",
         "Dpkg::Use-Pty=0",
+        // Of a container runtime, or of systemd, no installation is to make away with.
+        "-o",
+        "APT::Get::Remove=false",
         "-o",
         "Dpkg::Options::=--force-confdef",
         "-o",
@@ -251,7 +254,8 @@ fn environment() -> Vec<(String, String)> {
     set.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// Runs apt or dpkg; a database that another keeps locked is worth another try.
+/// Runs apt or dpkg; a database that another keeps locked is worth another try. What apt would remove is
+/// named.
 pub(super) async fn run(host: &dyn Host, unit: &Unit, work: &Work<'_>) -> Result<(), HostError> {
     match host.run_unit(unit, work.progress).await {
         Err(HostError::Failed { output, .. }) if output.iter().any(|line| locked(line)) => {
@@ -261,8 +265,29 @@ pub(super) async fn run(host: &dyn Host, unit: &Unit, work: &Work<'_>) -> Result
                  apply again when it has ended"
             )))
         }
+        Err(HostError::Failed { output, .. }) if output.iter().any(|line| removes(line)) => {
+            Err(HostError::Refused(format!(
+                "apt would have to remove {} for this, and quorate has no package removed; nothing was \
+                 installed. Decide which is to stay: ask for another package or version in the \
+                 specification, or remove by hand, with `apt-get remove`, what may go",
+                to_remove(&output)
+            )))
+        }
         other => other,
     }
+}
+
+/// How apt ends where a package would have to go and none may.
+fn removes(line: &str) -> bool {
+    line.contains("Packages need to be removed but remove is disabled")
+}
+
+/// The packages that apt lists as those to go, indented, below a line of their own.
+fn to_remove(output: &[String]) -> String {
+    let lists = output.iter().skip_while(|line| !line.contains("packages will be REMOVED"));
+    let names = lists.skip(1).take_while(|line| line.starts_with("  "));
+    let names: Vec<&str> = names.flat_map(|line| line.split_whitespace()).collect();
+    if names.is_empty() { "other packages".to_owned() } else { names.join(", ") }
 }
 
 fn locked(line: &str) -> bool {
@@ -285,6 +310,16 @@ mod tests {
         assert_eq!(states["haproxy"], state("2.6", false, false));
         assert_eq!(states["broken"], state("1", false, false));
         assert_eq!(states.len(), 4);
+    }
+
+    #[test]
+    fn apt_names_what_it_would_remove_on_lines_of_their_own() {
+        let said = "Suggested packages:\n  bootchart2\nThe following packages will be REMOVED:\n  \
+                    containerd.io docker-ce\n  systemd-sysv\nThe following NEW packages will be \
+                    installed:\n  containerd\n";
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(to_remove(&lines(said)), "containerd.io, docker-ce, systemd-sysv");
+        assert_eq!(to_remove(&lines("E: it did not say")), "other packages");
     }
 
     #[test]

@@ -32,6 +32,17 @@ async fn a_newer_package_is_not_downgraded() {
 }
 
 #[tokio::test]
+async fn nothing_is_installed_that_would_have_another_package_removed() {
+    let host = FakeHost::with_packages(&["containerd"]);
+    host.state().apt.conflicts.insert("kubelet".to_owned(), "containerd".to_owned());
+    let error = apply(&package("kubelet", "1.35.4-1.1"), &host).await.unwrap_err();
+    assert!(matches!(&error, HostError::Refused(text)
+        if text.contains("apt would have to remove containerd") && text.contains("by hand")));
+    assert_eq!(host.history(), ["apt-get update"]);
+    assert!(host.state().apt.installed("containerd").is_some());
+}
+
+#[tokio::test]
 async fn a_locked_package_database_is_worth_another_try() {
     let host = FakeHost::bare();
     host.state().apt.locked = true;

@@ -5,7 +5,7 @@ mod canaries;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use quorate_proto::trust::{
     Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, node_channel,
     server_config,
@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 
 use super::*;
 use crate::access::Access;
-use crate::executor::{Execute, Local, listen};
+use crate::executor::{Local, listen};
 use crate::goal;
 use crate::host::fake::FakeHost;
 use crate::host::linux::socket::Admission;
@@ -86,6 +86,32 @@ async fn orders_are_carried_out_by(executor: Arc<dyn Execute>) {
     stop.send(()).unwrap();
     serving.await.unwrap().unwrap();
     assert!(client.describe(node::DescribeRequest::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_the_setting() {
+    let roots = Roots::create(SiteId::random(), now()).unwrap();
+    let node = NodeName::try_from("cp-1").unwrap();
+    let credentials = node_credentials(&roots, &node);
+    let node_root_pem = roots.to_pem().nodes_pem;
+    let (site, bundle) = (roots.site(), String::new());
+    let host = FakeHost::bare();
+    let settings = Settings::default();
+    let identity = NodeIdentity { site, node, credentials, node_root_pem, bundle };
+    identity.store(&host, &settings.identity_folder).await.unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings { listen: taken.local_addr().unwrap(), ..settings };
+    let error = serve(&settings, Arc::new(host)).await.unwrap_err().to_string();
+    assert!(error.contains("if another program has the port, change `listen`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_thousand_hangups_end_no_daemon() {
+    let stopped = until_stopped().unwrap();
+    for _ in 0..1_000 {
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
+    }
+    assert!(stopped.now_or_never().is_none());
 }
 
 #[tokio::test]

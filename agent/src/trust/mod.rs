@@ -1,7 +1,9 @@
 //! Whom this node trusts: the newest bundle that it was given, on its disk and at work.
 //!
-//! The handshake asks it, and each call again. A new bundle is on the disk before it counts.
+//! The handshake asks it, and each call again. A new bundle is in the audit log and on the disk before
+//! it counts.
 
+mod record;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -9,20 +11,25 @@ mod tests;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use quorate_proto::audit::Own;
 use quorate_proto::trust::{
     BundleError, Credentials, Policy, SignedBundle, TrustBundle, TrustError, server_config_with,
 };
+pub use record::NotRecorded;
 use rustls::ServerConfig;
 pub use service::{TrustService, service};
 use tokio::sync::{Mutex, watch};
 
 use crate::access::Access;
+use crate::executor::{Caller, Execute};
 use crate::host::{Host, HostError};
 use crate::identity::{BUNDLE, NodeIdentity, path};
 
 /// Trust and identity of this node, as its listener uses them.
 pub struct Trust {
     host: Arc<dyn Host>,
+    /// Has the audit log.
+    executor: Arc<dyn Execute>,
     folder: String,
     credentials: Credentials,
     policy: Arc<ArcSwap<Policy>>,
@@ -40,6 +47,8 @@ pub enum PutError {
     Refused(#[from] BundleError),
     #[error("preparing TLS with the bundle's roots")]
     Tls(#[from] TrustError),
+    #[error("writing down that a newer trust bundle comes")]
+    Unrecorded(#[from] NotRecorded),
     #[error("keeping the trust bundle; see that the node's disk has room and is writable")]
     Keep(#[from] HostError),
 }
@@ -48,6 +57,7 @@ impl Trust {
     /// As the node left it: with the bundle on its disk, or with the roots of its enrolment.
     pub fn open(
         host: Arc<dyn Host>,
+        executor: Arc<dyn Execute>,
         folder: &str,
         identity: NodeIdentity,
     ) -> Result<Self, TrustError> {
@@ -67,6 +77,7 @@ impl Trust {
         let (changed, _) = watch::channel(policy.bundle().generation);
         Ok(Self {
             host,
+            executor,
             folder: folder.to_owned(),
             credentials,
             policy: Arc::new(ArcSwap::new(policy)),
@@ -92,7 +103,7 @@ impl Trust {
     }
 
     /// Keeps a newer bundle and puts it to work. One that is kept already is no error.
-    pub async fn put(&self, json: &str) -> Result<u64, PutError> {
+    pub async fn put(&self, caller: &Caller, json: &str) -> Result<u64, PutError> {
         let _alone = self.changing.lock().await;
         let signed = SignedBundle::from_json(json)?;
         let policy = self.policy.load_full();
@@ -101,6 +112,8 @@ impl Trust {
         }
         let policy = Arc::new(Policy::new(policy.bundle().accept(&signed)?));
         let config = server_config_with(&self.credentials, &policy)?;
+        let own = Own::Bundle { generation: policy.bundle().generation };
+        record::record(&*self.executor, caller, own).await?;
         let file = path(&self.folder, BUNDLE);
         self.host.write(&file, signed.to_json().as_bytes(), 0o600).await?;
         let generation = policy.bundle().generation;

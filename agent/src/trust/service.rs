@@ -8,8 +8,9 @@ use quorate_proto::trust::calls::{PutBundleReply, PutBundleRequest, StatusReply,
 use quorate_proto::trust::{BUNDLE_BYTES, Peer, Right};
 use tonic::{Request, Response, Status};
 
-use super::{PutError, Trust};
+use super::{NotRecorded, PutError, Trust};
 use crate::access::Access;
+use crate::executor::Caller;
 
 /// The service, for those whom the node trusts already.
 pub fn service(trust: Arc<Trust>) -> TrustServer<TrustService> {
@@ -24,8 +25,8 @@ pub struct TrustService {
 }
 
 impl TrustService {
-    fn authorise<T>(&self, request: &Request<T>, right: Right) -> Result<(), Status> {
-        self.access.allow(request.extensions().get::<Peer>(), right).map(drop)
+    fn authorise<T>(&self, request: &Request<T>, right: Right) -> Result<Caller, Status> {
+        self.access.allow(request.extensions().get::<Peer>(), right)
     }
 }
 
@@ -43,13 +44,16 @@ impl TrustCalls for TrustService {
         &self,
         request: Request<PutBundleRequest>,
     ) -> Result<Response<PutBundleReply>, Status> {
-        self.authorise(&request, Right::PutBundle)?;
-        let put = self.trust.put(&request.into_inner().bundle).await;
+        let caller = self.authorise(&request, Right::PutBundle)?;
+        let put = self.trust.put(&caller, &request.into_inner().bundle).await;
         let generation = put.map_err(|error| match &error {
             PutError::Refused(_) | PutError::Tls(_) => {
                 Status::failed_precondition(in_one_line(&error))
             }
-            PutError::Keep(_) => Status::internal(in_one_line(&error)),
+            PutError::Unrecorded(NotRecorded::Away(_)) => Status::unavailable(in_one_line(&error)),
+            PutError::Unrecorded(NotRecorded::Refused(_)) | PutError::Keep(_) => {
+                Status::internal(in_one_line(&error))
+            }
         })?;
         Ok(Response::new(PutBundleReply { generation }))
     }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use quorate_proto::audit::{By, Deed, Entry};
 use quorate_proto::trust::calls::PutBundleRequest;
 use quorate_proto::trust::calls::trust_client::TrustClient;
 use quorate_proto::trust::{
@@ -12,13 +13,14 @@ use quorate_proto::trust::{
 };
 use quorate_proto::wire::node;
 use quorate_proto::wire::node::node_client::NodeClient;
-use quorate_proto::{Event, NodeName};
+use quorate_proto::{Event, NodeName, in_one_line};
 use tokio::net::TcpListener;
 use tonic::Code;
 use tonic::transport::{Channel, Server};
 
 use super::*;
-use crate::executor::Local;
+use crate::audit::Audit;
+use crate::executor::{Away, Local, Replies, Request};
 use crate::goal;
 use crate::host::fake::FakeHost;
 use crate::server;
@@ -75,13 +77,27 @@ fn node_name() -> NodeName {
     NodeName::try_from("cp-1").unwrap()
 }
 
+/// With the audit log on the same machine.
+async fn open(host: &Arc<FakeHost>, identity: NodeIdentity) -> Arc<Trust> {
+    let worker = Worker::open(Arc::<FakeHost>::clone(host), goal::of, "/state").await.unwrap();
+    let host = Arc::<FakeHost>::clone(host);
+    Arc::new(Trust::open(host, Arc::new(Local(worker)), FOLDER, identity).unwrap())
+}
+
+async fn bare(site: &Site) -> Arc<Trust> {
+    open(&Arc::new(FakeHost::bare()), site.identity()).await
+}
+
+fn bob() -> Caller {
+    let operator = OperatorName::try_from("bob").unwrap();
+    Caller { operator, address: "10.0.0.9:40000".parse().unwrap() }
+}
+
 async fn serve(trust: &Arc<Trust>) -> SocketAddr {
-    let host = Arc::new(FakeHost::bare());
-    let worker = Worker::open(host, goal::of, "/state").await.unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::builder()
-        .add_service(server::service(Arc::new(Local(worker)), node_name(), trust.access()))
+        .add_service(server::service(Arc::clone(&trust.executor), node_name(), trust.access()))
         .add_service(service(Arc::clone(trust)));
     tokio::spawn(server.serve_with_incoming(incoming(listener, trust.config())));
     address
@@ -94,7 +110,7 @@ async fn describe(channel: &Channel) -> Result<(), tonic::Status> {
 #[tokio::test]
 async fn a_denied_operator_is_refused_at_the_next_call_and_at_the_next_handshake() {
     let site = Site::new();
-    let trust = Arc::new(Trust::open(Arc::new(FakeHost::bare()), FOLDER, site.identity()).unwrap());
+    let trust = bare(&site).await;
     let address = serve(&trust).await;
     let (alice, bob) = (site.channel("alice", address), site.channel("bob", address));
     describe(&alice).await.unwrap();
@@ -113,7 +129,7 @@ async fn a_denied_operator_is_refused_at_the_next_call_and_at_the_next_handshake
 #[tokio::test]
 async fn an_open_stream_ends_when_a_bundle_denies_who_follows_it() {
     let site = Site::new();
-    let trust = Trust::open(Arc::new(FakeHost::bare()), FOLDER, site.identity()).unwrap();
+    let trust = bare(&site).await;
     let name = OperatorName::try_from("alice").unwrap();
     let alice = site.roots.operator(&name, Role::Admin, HOUR, SystemTime::now()).unwrap();
     let key = alice.key_digest().unwrap();
@@ -127,9 +143,9 @@ async fn an_open_stream_ends_when_a_bundle_denies_who_follows_it() {
     let refused = trust.access().refused(Some(peer)).boxed();
     let mut open = server::until_refused(events, refused);
     assert!(open.next().now_or_never().is_none());
-    trust.put(&site.denying(2, "operator:bob")).await.unwrap();
+    trust.put(&bob(), &site.denying(2, "operator:bob")).await.unwrap();
     assert!(open.next().now_or_never().is_none(), "somebody else is denied");
-    trust.put(&site.denying(3, "operator:alice")).await.unwrap();
+    trust.put(&bob(), &site.denying(3, "operator:alice")).await.unwrap();
     let last = open.next().await.unwrap().unwrap_err();
     assert_eq!(last.code(), Code::Unauthenticated);
     assert!(open.next().await.is_none());
@@ -139,29 +155,76 @@ async fn an_open_stream_ends_when_a_bundle_denies_who_follows_it() {
 async fn the_highest_generation_outlives_the_agent_and_no_lower_one_replaces_it() {
     let (site, host) = (Site::new(), Arc::new(FakeHost::bare()));
     site.identity().store(&*host, FOLDER).await.unwrap();
-    let open = async || {
-        let identity = NodeIdentity::load(&*host, FOLDER).await.unwrap().unwrap();
-        Trust::open(Arc::<FakeHost>::clone(&host), FOLDER, identity).unwrap()
-    };
+    let open =
+        async || open(&host, NodeIdentity::load(&*host, FOLDER).await.unwrap().unwrap()).await;
     let trust = open().await;
     assert_eq!(trust.generation(), 1);
     // The disk fails: nothing counts that is not on it.
     host.interrupt_after(0);
-    let failed = trust.put(&site.denying(5, "operator:mallory")).await;
+    let failed = trust.put(&bob(), &site.denying(5, "operator:mallory")).await;
     assert!(matches!(failed, Err(PutError::Keep(_))), "{failed:?}");
     assert!(host.revive());
     assert_eq!((trust.generation(), open().await.generation()), (1, 1));
 
     let newest = site.denying(5, "operator:mallory");
-    assert_eq!(trust.put(&newest).await.unwrap(), 5);
-    assert_eq!(trust.put(&newest).await.unwrap(), 5, "again");
+    assert_eq!(trust.put(&bob(), &newest).await.unwrap(), 5);
+    assert_eq!(trust.put(&bob(), &newest).await.unwrap(), 5, "again");
     let again = open().await;
     assert_eq!(again.generation(), 5);
     for lower in [1, 4, 5] {
-        let refused = again.put(&site.denying(lower, "operator:bob")).await;
+        let refused = again.put(&bob(), &site.denying(lower, "operator:bob")).await;
         assert!(matches!(refused, Err(PutError::Refused(_))), "{lower}: {refused:?}");
     }
     let forged = Site::new().denying(9, "operator:bob");
-    assert!(matches!(again.put(&forged).await, Err(PutError::Refused(BundleError::Signature))));
+    assert!(matches!(
+        again.put(&bob(), &forged).await,
+        Err(PutError::Refused(BundleError::Signature))
+    ));
     assert_eq!(open().await.generation(), 5);
+}
+
+#[tokio::test]
+async fn a_bundle_is_in_the_audit_log_before_it_counts_and_what_is_not_does_not_count() {
+    let (site, host) = (Site::new(), Arc::new(FakeHost::bare()));
+    site.identity().store(&*host, FOLDER).await.unwrap();
+    let kept = || host.state().text(&path(FOLDER, BUNDLE));
+    let first = kept();
+    let trust = open(&host, site.identity()).await;
+    // The disk dies behind the line: what was about to be done is known.
+    host.interrupt_after(0);
+    trust.put(&bob(), &site.denying(5, "operator:alice")).await.unwrap_err();
+    host.revive();
+    let lines = Audit::lines(&*host, "/state/audit", 1, &mut None).await.unwrap().unwrap();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let Entry { deed, .. } = serde_json::from_str(line).unwrap();
+    let by = By { operator: "bob".to_owned(), address: "10.0.0.9:40000".to_owned() };
+    assert_eq!(deed, Deed::Keeps { by, own: Own::Bundle { generation: 5 } });
+    // What is refused, and what is kept already, is not worth a line.
+    trust.put(&bob(), "{}").await.unwrap_err();
+    trust.put(&bob(), &first).await.unwrap();
+    assert_eq!(Audit::open(&*host, "/state").await.head().unwrap().seq, 2);
+
+    let log = "/state/audit/000000000001.jsonl";
+    let damaged = host.state().text(log).replacen("\"seq\":1", "\"seq\":3", 1);
+    host.state().put(log, &damaged);
+    let trust = open(&host, site.identity()).await;
+    let refused = trust.put(&bob(), &site.denying(5, "operator:alice")).await.unwrap_err();
+    let told = in_one_line(&refused);
+    assert!(told.contains("the audit log in /state/audit is damaged"), "{told}");
+    assert_eq!((trust.generation(), kept()), (1, first.clone()));
+
+    let away =
+        Trust::open(Arc::<FakeHost>::clone(&host), Arc::new(Nobody), FOLDER, site.identity());
+    let refused = away.unwrap().put(&bob(), &site.denying(5, "operator:alice")).await.unwrap_err();
+    assert!(matches!(refused, PutError::Unrecorded(NotRecorded::Away(_))), "{refused:?}");
+    assert_eq!(kept(), first);
+}
+
+/// An executor that is not there.
+struct Nobody;
+
+impl Execute for Nobody {
+    fn call(&self, _: Request) -> Replies {
+        stream::iter([Err(Away::Closed)]).boxed()
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_proto::audit::{Chain, Entry};
+use quorate_proto::audit::{Entry, Whole};
 use quorate_proto::trust::Right;
 use quorate_proto::{AuditHead, NodeName, Sha256};
 use tokio::sync::mpsc;
@@ -91,11 +91,7 @@ impl VerifyArgs {
             let kept = kept.map_err(|error| unreadable(&error))?;
             let count = kept.len();
             match read(&cluster, node, kept, |_| {}).await {
-                Ok(head) => ui::print(&format!(
-                    "{node}: {} lines, each following from the one before, and all {count} places \
-                     where the log was seen are in it\n",
-                    head.seq
-                )),
+                Ok(log) => ui::print(&verified(node, &log, count)),
                 Err(why) => wrong.push(format!("{node}: {why}")),
             }
         }
@@ -134,11 +130,11 @@ impl AcceptArgs {
         let cluster = open(&self.cluster)?;
         let mut anchors = self.cluster.history().map_err(|error| site::error(&error))?;
         let node = &self.node;
-        let head = read(&cluster, node, Vec::new(), |_| {}).await.map_err(|why| {
+        let log = read(&cluster, node, Vec::new(), |_| {}).await.map_err(|why| {
             CliError::message(Exit::Failed, format!("the log of {node} cannot be accepted: {why}"))
         })?;
-        anchors.accept_audit_head(node, &head).map_err(|error| unreadable(&error))?;
-        ui::print(&format!("{node}: its log of {} lines is the one from now on\n", head.seq));
+        anchors.accept_audit_head(node, &log.head).map_err(|error| unreadable(&error))?;
+        ui::print(&format!("{node}: its log of {} lines is the one from now on\n", log.head.seq));
         Ok(Exit::Holds)
     }
 }
@@ -155,7 +151,7 @@ async fn read(
     node: &NodeName,
     kept: Vec<AuditHead>,
     mut each: impl FnMut(&str),
-) -> Result<AuditHead, String> {
+) -> Result<Verified, String> {
     let (sender, mut lines) = mpsc::channel::<String>(1024);
     let mut seen = Seen::new(kept);
     let follow = async {
@@ -174,19 +170,54 @@ async fn read(
 
 /// A log as it is read, and where it was seen before.
 struct Seen {
-    chain: Chain,
+    log: Whole,
     kept: BTreeMap<u64, Sha256>,
+    /// Places that lie in lines which are gone.
+    gone: usize,
+}
+
+/// A log that is whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Verified {
+    head: AuditHead,
+    /// Its first line: the agent removes old ones.
+    first: u64,
+    /// Of the places where it was seen, those that lie before.
+    gone: usize,
+}
+
+fn verified(node: &NodeName, log: &Verified, places: usize) -> String {
+    let Verified { head, first, gone } = log;
+    let lines = match first {
+        1 => format!("{} lines", head.seq),
+        first => format!("lines {first} to {}; its agent has removed those before", head.seq),
+    };
+    let seen = match gone {
+        0 => format!("all {places} places where the log was seen are in it"),
+        gone => format!(
+            "{} places where the log was seen are in it, {gone} lie before its first line",
+            places - gone
+        ),
+    };
+    format!("{node}: {lines}; each follows from the one before, and {seen}\n")
 }
 
 impl Seen {
     fn new(kept: Vec<AuditHead>) -> Self {
         let kept = kept.into_iter().map(|AuditHead { seq, sha256 }| (seq, sha256)).collect();
-        Self { chain: Chain::default(), kept }
+        Self { log: Whole::default(), kept, gone: 0 }
     }
 
     fn read(&mut self, line: &str) -> Result<(), String> {
-        self.chain.read(line).map_err(|error| error.to_string())?;
-        let AuditHead { seq, sha256 } = self.chain.head();
+        let first = self.log.chain().head().seq == 0;
+        self.log.read(line).map_err(|error| error.to_string())?;
+        if let Some(gone) = self.log.gone().filter(|_| first).cloned() {
+            self.leave_out(&gone)?;
+        }
+        self.is_as_seen(&self.log.chain().head().clone())
+    }
+
+    fn is_as_seen(&mut self, AuditHead { seq, sha256 }: &AuditHead) -> Result<(), String> {
         match self.kept.remove(seq) {
             Some(kept) if kept != *sha256 => {
                 Err(format!("line {seq} is not the one that was seen before: it was rewritten"))
@@ -195,12 +226,27 @@ impl Seen {
         }
     }
 
-    fn finish(mut self) -> Result<AuditHead, String> {
+    /// Of lines that are gone only the last is still vouched for. One place must be left where the log
+    /// was seen: a log that begins behind all of them may be any log.
+    fn leave_out(&mut self, gone: &AuditHead) -> Result<(), String> {
+        let newest = self.kept.keys().next_back().copied().unwrap_or_default();
+        if newest < gone.seq && newest > 0 {
+            let first = gone.seq + 1;
+            return Err(format!("it begins at line {first}, and line {newest} was seen before"));
+        }
+        let later = self.kept.split_off(&gone.seq);
+        self.gone = self.kept.keys().filter(|seq| **seq > 0).count();
+        self.kept = later;
+        self.is_as_seen(gone)
+    }
+
+    fn finish(mut self) -> Result<Verified, String> {
         // An empty log has a head too.
         self.kept.remove(&0);
-        let head = self.chain.head().clone();
+        let first = self.log.gone().map_or(1, |gone| gone.seq + 1);
+        let head = self.log.end().map_err(|error| error.to_string())?.head().clone();
         match self.kept.pop_last() {
-            None => Ok(head),
+            None => Ok(Verified { head, first, gone: self.gone }),
             Some((kept, _)) => {
                 Err(format!("it ends at line {}, and line {kept} was seen before", head.seq))
             }
@@ -219,7 +265,7 @@ fn unreadable(error: &StoreError) -> CliError {
 #[cfg(test)]
 mod tests {
     use quorate_proto::OperationId;
-    use quorate_proto::audit::Deed;
+    use quorate_proto::audit::{Chain, Deed};
 
     use super::*;
 
@@ -238,7 +284,38 @@ mod tests {
     fn verify(log: &[(String, AuditHead)], kept: Vec<AuditHead>) -> Result<u64, String> {
         let mut seen = Seen::new(kept);
         log.iter().try_for_each(|(line, _)| seen.read(line))?;
-        seen.finish().map(|head| head.seq)
+        seen.finish().map(|log| log.head.seq)
+    }
+
+    #[test]
+    fn a_log_that_begins_later_is_verified_where_a_place_in_it_was_seen() {
+        let mut log = log(6, "ours");
+        let mut chain = Chain::default();
+        log.iter().try_for_each(|(line, _)| chain.read(line)).unwrap();
+        let AuditHead { seq: upto, sha256 } = log[2].1.clone();
+        let (line, next) = chain.write(9, "one", Deed::Shed { upto, sha256 });
+        log.push((line, next.head().clone()));
+        let heads = |lines: &[usize]| lines.iter().map(|at| log[*at].1.clone()).collect();
+        let read = |kept| {
+            let mut seen = Seen::new(kept);
+            log[3..].iter().try_for_each(|(line, _)| seen.read(line))?;
+            seen.finish().map(|log| (log.first, log.head.seq, log.gone))
+        };
+        assert_eq!(read(Vec::new()), Ok((4, 7, 0)));
+        assert_eq!(read(heads(&[0, 1, 2, 4])), Ok((4, 7, 2)));
+        let before = read(heads(&[0, 1])).unwrap_err();
+        assert_eq!(before, "it begins at line 4, and line 2 was seen before");
+        let other = AuditHead { seq: 3, sha256: Sha256::of(b"other") };
+        let rewritten = read(vec![other]).unwrap_err();
+        assert_eq!(rewritten, "line 3 is not the one that was seen before: it was rewritten");
+
+        let name = NodeName::try_from("cp-1").unwrap();
+        let head = log[6].1.clone();
+        assert_eq!(
+            verified(&name, &Verified { head, first: 4, gone: 2 }, 4),
+            "cp-1: lines 4 to 7; its agent has removed those before; each follows from the one \
+             before, and 2 places where the log was seen are in it, 2 lie before its first line\n"
+        );
     }
 
     #[test]

@@ -31,10 +31,10 @@ use quorate_proto::trust::Role;
 
 use crate::driver::{Drawn, draw_up, survey};
 use crate::fleet::{Anchored, Fleet, FleetError, GrpcFleet, Pushed, TrustCalls};
-use crate::plan::Procedure;
+use crate::plan::{Blocked, Procedure};
 use crate::site::{OperatorCredentials, Site, SiteError, own_history};
-use crate::spec::{self as specification, Loaded};
-use crate::store::Store;
+use crate::spec::{self as specification, ClusterSpec, Loaded, Role as NodeRole};
+use crate::store::{Store, TokenRecord, role_text};
 use crate::ui::{self, Output};
 
 /// Builds and operates highly available Kubernetes clusters with kubeadm
@@ -137,9 +137,22 @@ impl OpenCluster {
     /// Looks at all nodes, claiming none, and works out what is left of a procedure.
     async fn draw_up(&self, procedure: &Procedure) -> Result<Drawn, CliError> {
         let Self { loaded, fleet, .. } = self;
+        if *procedure == Procedure::BringUp {
+            self.judge_roles()?;
+        }
         let seen = survey(fleet, &loaded.spec, None).await;
         let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
         drawn.map_err(|reasons| plan::blocked(&reasons))
+    }
+
+    /// Whoever wrote the specification does not make a control plane of a node that no person let in as
+    /// one. Without the site's records nobody here knows how nodes came in.
+    fn judge_roles(&self) -> Result<(), CliError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let spent = store.spent_tokens();
+        let spent = spent.map_err(|error| site::error(&SiteError::Store(error)))?;
+        let reasons = let_in_as_less(&self.loaded.spec, &spent);
+        if reasons.is_empty() { Ok(()) } else { Err(plan::blocked(&reasons)) }
     }
 
     /// Gives the nodes that answer the newest trust bundle. Those that do not give no orders either.
@@ -241,6 +254,19 @@ impl ClusterArgs {
         }
         self.history().map(Some)
     }
+}
+
+/// Control planes of the specification whose tokens said otherwise.
+fn let_in_as_less(spec: &ClusterSpec, spent: &[TokenRecord]) -> Vec<String> {
+    let is_control_plane = |token: &&TokenRecord| {
+        let named = spec.nodes.iter().find(|node| node.name == token.node);
+        named.is_some_and(|node| node.roles.contains(&NodeRole::ControlPlane))
+    };
+    let less = spent.iter().filter(|token| token.role != NodeRole::ControlPlane);
+    let blocked = less.filter(is_control_plane).flat_map(|token| {
+        Blocked::LetInAsLess { node: token.node.clone(), said: role_text(token.role) }.reasons()
+    });
+    blocked.collect()
 }
 
 /// Reads a specification; `untouched` says what was not done where it cannot be used.

@@ -83,7 +83,12 @@ impl Fleet for GrpcFleet {
         let mut client = self.client(node)?;
         let request = node::DescribeRequest::from(claim);
         let reply = within(node, DESCRIBE, client.describe(request)).await?;
-        reply.try_into().map_err(|error| wire(node, &error))
+        let facts: Facts = reply.try_into().map_err(|error| wire(node, &error))?;
+        if facts.node == *node {
+            return Ok(facts);
+        }
+        let why = format!("it says that it is {}, and its certificate is {node}'s", facts.node);
+        Err(FleetError::Refused { node: node.clone(), why })
     }
 
     async fn check(&self, node: &NodeName, goals: &[Goal]) -> Result<Vec<Finding>, FleetError> {

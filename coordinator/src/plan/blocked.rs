@@ -25,6 +25,13 @@ pub enum Blocked {
         silent: Vec<(NodeName, String)>,
     },
     #[error(
+        "{node} is a control plane in the specification, and was let in as a {said}: control planes are \
+         given the keys of the cluster. Give {node} no such role there or, if it is to be one, make a \
+         token with `quorate node token {node} --role control-plane`, run `quorate-agent reset \
+         --identity` on {node}, and enrol it anew"
+    )]
+    LetInAsLess { node: NodeName, said: &'static str },
+    #[error(
         "{node} and {other} belong to different clusters: {node} holds the certificate authority \
          {ca}, {other} holds {other_ca}. Decide which node is in the wrong specification; if its \
          data may go, run `kubeadm reset` on that node"

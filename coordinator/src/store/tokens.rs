@@ -209,6 +209,19 @@ impl Store {
         rows.collect::<Result<_, _>>().map_err(reading)
     }
 
+    /// By which tokens each node may have come in: the newest that was used, and later ones that two keys
+    /// claimed, as nobody knows which of the keys the node has.
+    pub fn spent_tokens(&self) -> Result<Vec<TokenRecord>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM tokens AS spent WHERE state IN ('signed', 'burned') AND rowid >= \
+             (SELECT coalesce(max(rowid), 0) FROM tokens WHERE node = spent.node AND state = 'signed') \
+             ORDER BY node, rowid"
+        );
+        let mut statement = self.connection.prepare(&sql).map_err(reading)?;
+        let rows = statement.query_map([], read).map_err(reading)?;
+        rows.collect::<Result<_, _>>().map_err(reading)
+    }
+
     /// Takes a claim by this key, whose signature was found right. At once, so that of two keys
     /// one is too late however close they come.
     pub fn claim(

@@ -1,7 +1,7 @@
 //! Lines of a node's audit log for people. A node may say anything: it is shown plainly and cut.
 
 use jiff::Timestamp;
-use quorate_proto::audit::{By, Deed, Entry};
+use quorate_proto::audit::{By, Deed, Entry, Own};
 use quorate_proto::redact::Lines;
 use quorate_proto::{OperationId, Redactor};
 
@@ -31,6 +31,9 @@ fn deed_words(deed: &Deed) -> String {
             format!("agent {version} started, boot {boot}{}", left.unwrap_or_default())
         }
         Deed::Mended { bytes } => format!("a last line of {bytes} bytes was cut short and removed"),
+        Deed::Shed { upto, sha256 } => {
+            format!("the oldest lines, up to line {upto} with digest {sha256}, are removed")
+        }
         Deed::Attempt { by: who, operation, term, goal, order } => {
             format!("{}: {goal}, operation {operation}, term {term}, order {order}", by(who))
         }
@@ -45,6 +48,9 @@ fn deed_words(deed: &Deed) -> String {
         Deed::Claimed { by: who, term } => format!("{}: claims the node, term {term}", by(who)),
         Deed::Cancelled { by: who, operation, term } => {
             format!("{}: cancels operation {operation}, term {term}", by(who))
+        }
+        Deed::Keeps { by: who, own: Own::Bundle { generation } } => {
+            format!("{}: gives it the trust bundle of generation {generation}", by(who))
         }
         Deed::Kubeconfig { by: who } => format!("{}: was given the admin kubeconfig", by(who)),
     }

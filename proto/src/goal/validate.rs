@@ -25,6 +25,9 @@ pub enum Invalid {
     Secret { field: &'static str, wanted: &'static str },
     #[error("{field} has {count} items, and {most} are the most")]
     Many { field: &'static str, count: usize, most: usize },
+    /// Of an enrolment alone, which nobody calls for.
+    #[error("a trust bundle has a generation from 1")]
+    Generation,
     #[error("the digest of the manifest {0} is not that of its text; run the same command again")]
     Digest(String),
 }

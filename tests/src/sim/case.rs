@@ -322,6 +322,7 @@ impl SimCluster {
             | Blocked::TooSmall { .. }
             | Blocked::UnknownMember { .. }
             | Blocked::StillSpecified { .. }
+            | Blocked::LetInAsLess { .. }
             | Blocked::NamelessMember { .. }
             | Blocked::MemberAlive { .. }
             | Blocked::MayBeJoining { .. }

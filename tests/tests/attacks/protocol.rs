@@ -22,6 +22,7 @@
 //!   `a_newer_package_is_not_downgraded` (agent)
 //! - B97: `a_locked_package_database_is_worth_another_try`, `a_source_that_does_not_answer_is_not_put_in_place`
 //!   (agent)
+//! - B98: `nothing_is_installed_that_would_have_another_package_removed` (agent)
 //! - B103: `an_order_without_material_is_refused_before_anything_changes` (agent); nothing is discovered by a
 //!   token, so there is no hash to leave out
 //! - B104: `material_is_as_kubeadm_makes_it_and_is_never_shown` (proto)
@@ -32,8 +33,7 @@
 //! twice, which HTTP/2 refuses by itself; B67, a window of 0 for ever, which holds one of 64 streams of one of
 //! 256 connections; B72, B76 to B79, B82 to B84 and B87, as orders have no address, lease, start, plan, hash,
 //! deadline or signature of their own: the connection says who sends to whom, and the term which run it is of;
-//! B92, as the check has the last word; B94, as all folders above are root's; B98, which apt does not look at
-//! beforehand.
+//! B92, as the check has the last word; B94, as all folders above are root's.
 
 use std::fs;
 use std::time::Duration;

@@ -17,6 +17,8 @@ pub struct Apt {
     pub offered: BTreeMap<String, Vec<String>>,
     /// Addresses of repositories that answer.
     pub repositories: BTreeSet<String>,
+    /// Which installed package has to go where another comes.
+    pub conflicts: BTreeMap<String, String>,
     /// Another program holds the lock.
     pub locked: bool,
     known: BTreeMap<String, Vec<String>>,
@@ -102,7 +104,7 @@ pub(super) fn run(
         "dpkg" => configure(state),
         "apt-mark" => hold(state, args),
         _ if args.contains(&"update") => update(state, args),
-        _ => get(state, &operands),
+        _ => get(state, args, &operands),
     }
 }
 
@@ -148,10 +150,25 @@ fn update(state: &mut State, args: &[&str]) -> Result<Output, HostError> {
     Ok(printed("Reading package lists...\n"))
 }
 
-fn get(state: &mut State, operands: &[&str]) -> Result<Output, HostError> {
+fn get(state: &mut State, args: &[&str], operands: &[&str]) -> Result<Output, HostError> {
     if state.files.contains_key(JOURNAL) {
         let message = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'\n";
         return Ok(complaint(100, message));
+    }
+    let gone: Vec<String> = operands
+        .iter()
+        .filter_map(|operand| state.apt.conflicts.get(operand.split('=').next()?))
+        .filter(|other| state.apt.installed.contains_key(*other))
+        .cloned()
+        .collect();
+    if !gone.is_empty() && args.contains(&"APT::Get::Remove=false") {
+        let stdout = format!("The following packages will be REMOVED:\n  {}\n", gone.join(" "));
+        let stderr = "E: Packages need to be removed but remove is disabled.\n".to_owned();
+        return Ok(Output { status: 100, stdout, stderr });
+    }
+    for name in &gone {
+        state.change(format!("removing {name}"))?;
+        state.apt.installed.remove(name);
     }
     for operand in operands {
         let (name, version) = match operand.split_once('=') {

@@ -8,7 +8,7 @@ use quorate_proto::trust::{
     NodeKey, OperatorName, Role, Roots, SigningRequest, incoming, server_config,
 };
 use quorate_proto::wire::node::node_server::{Node, NodeServer};
-use quorate_proto::{Drift, OperationId, RunId};
+use quorate_proto::{Drift, KubernetesFacts, Machine, OperationId, RunId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -39,9 +39,17 @@ impl Node for Agent {
 
     async fn describe(
         &self,
-        _: Request<node::DescribeRequest>,
+        request: Request<node::DescribeRequest>,
     ) -> Result<Response<node::DescribeReply>, Status> {
-        Err((&Refusal::Invalid("it has no facts".to_owned())).into())
+        let run = request.into_inner().claim.map(|claim| claim.run).unwrap_or_default();
+        match run.as_str() {
+            "" => Err((&Refusal::Invalid("it has no facts".to_owned())).into()),
+            "large" => {
+                let facts_json = " ".repeat(MESSAGE_BYTES + 1);
+                Ok(Response::new(node::DescribeReply { facts_json }))
+            }
+            name => Ok(Response::new((&facts(name)).into())),
+        }
     }
 
     async fn check(
@@ -80,6 +88,20 @@ impl Node for Agent {
         _: Request<node::KubeconfigRequest>,
     ) -> Result<Response<node::KubeconfigReply>, Status> {
         Ok(Response::new((&Secret::new("the kubeconfig".to_owned())).into()))
+    }
+}
+
+/// Of a machine that says this of itself.
+fn facts(name: &str) -> Facts {
+    Facts {
+        node: node_name(name),
+        agent_version: String::new(),
+        machine: Machine::default(),
+        term: Term::default(),
+        under_way: None,
+        kubernetes: KubernetesFacts::default(),
+        etcd: None,
+        audit: None,
     }
 }
 
@@ -176,6 +198,23 @@ async fn answers_that_fall_short_are_errors() {
     let error = fleet.describe(&cp_1, None).await.unwrap_err();
     let refused = FleetError::Refused { node: cp_1, why: "it has no facts".to_owned() };
     assert_eq!(error, refused);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_or_of_another_node_is_refused() {
+    let roots = roots();
+    let fleet = fleet(&roots, [serve(&roots, "cp-1").await, nobody().await]);
+    let cp_1 = node_name("cp-1");
+    let term = |run: &str| Term { number: 1, run: RunId(run.to_owned()) };
+    assert_eq!(fleet.describe(&cp_1, Some(&term("cp-1"))).await, Ok(facts("cp-1")));
+    let error = fleet.describe(&cp_1, Some(&term("worker-1"))).await.unwrap_err();
+    let why = "it says that it is worker-1, and its certificate is cp-1's".to_owned();
+    assert_eq!(error, FleetError::Refused { node: cp_1.clone(), why });
+    let error = fleet.describe(&cp_1, Some(&term("large"))).await.unwrap_err();
+    assert!(
+        matches!(&error, FleetError::Refused { why, .. } if why.contains("too large")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -173,3 +173,39 @@ fn a_second_key_burns_a_claim_that_waits_and_a_new_token_voids_it() {
     store.add_token(&newest).unwrap();
     assert_eq!(state(&store, &newer), TokenState::Void);
 }
+
+#[test]
+fn a_node_came_in_by_its_newest_token_that_was_used_or_by_one_that_two_keys_claimed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(folder.path()).unwrap();
+    let mut number = 0;
+    let mut add = |store: &mut Store, role| {
+        number += 1;
+        let token = TokenRecord { id: TokenId([number; 10]), role, ..record(TokenState::Issued) };
+        store.add_token(&token).unwrap();
+        token
+    };
+    let claim = |store: &mut Store, token: &TokenRecord, key: &KeyDigest| {
+        store.claim(&token.id, key, &claimant(2_000)).unwrap()
+    };
+    let certificate = StoredCertificate { der: Vec::new(), issued_at: 0, not_after: i64::MAX };
+    let roles = |store: &Store| {
+        store.spent_tokens().unwrap().into_iter().map(|token| token.role).collect::<Vec<_>>()
+    };
+    let worker = add(&mut store, Role::Worker);
+    assert_eq!(roles(&store), []);
+    claim(&mut store, &worker, &ONE);
+    assert!(store.sign(&worker, &ONE, &certificate, "{}").unwrap());
+    add(&mut store, Role::ControlPlane);
+    assert_eq!(roles(&store), [Role::Worker], "the newer one was not used");
+    assert_eq!(claim(&mut store, &worker, &TWO), Claimed::Burned);
+    assert_eq!(roles(&store), [Role::Worker], "the first key has its certificate all the same");
+    let burned = add(&mut store, Role::ControlPlane);
+    claim(&mut store, &burned, &KeyDigest([3; 32]));
+    claim(&mut store, &burned, &KeyDigest([4; 32]));
+    assert_eq!(roles(&store), [Role::Worker, Role::ControlPlane]);
+    let newest = add(&mut store, Role::ControlPlane);
+    claim(&mut store, &newest, &TWO);
+    assert!(store.sign(&newest, &TWO, &certificate, "{}").unwrap());
+    assert_eq!(roles(&store), [Role::ControlPlane]);
+}
