@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use quorate_proto::trust::{Connection, TrustError, incoming};
+use quorate_proto::trust::{Bounds, Connection, TrustError, incoming};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::service::Routes;
-use tonic::transport::Server;
 
 use crate::daemon::{tell_systemd, until_stopped};
 use crate::executor::{Execute, OverSocket, SOCKET};
@@ -22,11 +21,14 @@ use crate::server;
 use crate::settings::Settings;
 use crate::trust::Trust;
 
-/// Far above what one coordinator needs: a few views of one operation.
-const STREAMS: u32 = 64;
-/// A coordinator that vanished is noticed after both, so that its streams do not pile up.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
+/// Of one connection. One coordinator needs a few calls, and a few views of one operation; it waits half
+/// a minute at most for an answer. What goes on after a day finds the agent again.
+pub const BOUNDS: Bounds = Bounds {
+    streams: 32,
+    calls: 8,
+    call: Duration::from_mins(1),
+    connection: Duration::from_hours(24),
+};
 /// After SIGTERM, for the streams that can still end by themselves.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -77,11 +79,7 @@ async fn serve_until(
 ) -> Result<(), ServeError> {
     let (farewell, told) = oneshot::channel::<()>();
     let told = async { told.await.unwrap_or_default() };
-    let server = Server::builder()
-        .max_concurrent_streams(STREAMS)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_ANSWER))
-        .add_routes(services);
+    let server = BOUNDS.server().add_routes(services);
     let mut serving = pin!(server.serve_with_incoming_shutdown(incoming, told));
     tell_systemd(&NotifyState::Ready);
     tokio::select! {

@@ -13,11 +13,11 @@ use quorate_proto::in_one_line;
 use quorate_proto::trust::enrol::unclaimed_server::{Unclaimed, UnclaimedServer};
 use quorate_proto::trust::enrol::{AnswerReply, ClaimReply, ClaimRequest, OfferRequest};
 use quorate_proto::trust::{
-    EnrolCode, GrantedIdentity, JoinToken, NodeKey, Peer, incoming, prove, unclaimed_server_config,
+    Bounds, EnrolCode, GrantedIdentity, JoinToken, NodeKey, Peer, incoming, prove,
+    unclaimed_server_config,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::{EnrolError, checked, keep, prepare, settle, show_code};
@@ -26,6 +26,13 @@ use crate::identity::NodeIdentity;
 
 /// Three certificates have some thousand bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
+/// Of one connection: the coordinator asks for the offer, and answers it at once.
+const BOUNDS: Bounds = Bounds {
+    streams: 4,
+    calls: 1,
+    call: Duration::from_secs(30),
+    connection: Duration::from_mins(1),
+};
 /// For the last answer to reach the coordinator.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -61,7 +68,7 @@ pub async fn wait(
     let ended = async { ended.await.unwrap_or_default() };
     let service = UnclaimedServer::new(claimant).max_decoding_message_size(MAX_MESSAGE);
     let incoming = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
-    let server = Server::builder().concurrency_limit_per_connection(1).add_service(service);
+    let server = BOUNDS.server().add_service(service);
     let mut serving = pin!(server.serve_with_incoming_shutdown(incoming, ended));
     let result = tokio::select! {
         served = &mut serving => {

@@ -25,8 +25,8 @@ impl Attempts {
         admitted
     }
 
-    /// Takes back the newest attempt from there: it was an honest one, and whoever waits has to ask
-    /// again and again.
+    /// Takes back the newest attempt from there: it was an honest one. Whoever waits has to ask again and
+    /// again.
     pub(super) fn forgive(&mut self, source: IpAddr) {
         if let Some(newest) = self.0.iter().rposition(|(_, from)| *from == source) {
             self.0.remove(newest);

@@ -8,10 +8,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use quorate_proto::NodeName;
 use quorate_proto::trust::enrol::enrol_server::EnrolServer;
-use quorate_proto::trust::{enrol_server_config, incoming};
+use quorate_proto::trust::{Bounds, enrol_server_config, incoming};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tonic::transport::Server;
 
 use super::{Clock, EnrolService, Site, SiteError};
 
@@ -19,8 +18,13 @@ use super::{Clock, EnrolService, Site, SiteError};
 const RENEW: Duration = Duration::from_hours(8);
 /// An honest claim has some hundred bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
-/// Enough for one claim on a slow link; nobody may keep a connection for longer.
-const MAX_CONNECTION: Duration = Duration::from_secs(60);
+/// Of one connection: enough for one claim on a slow link.
+const BOUNDS: Bounds = Bounds {
+    streams: 4,
+    calls: 1,
+    call: Duration::from_secs(5),
+    connection: Duration::from_mins(1),
+};
 /// How long answers under way may take once the listener ends.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -55,16 +59,13 @@ pub async fn serve_enrolment(
     let service = EnrolService::new(Arc::clone(&site), Arc::clone(&clock), sender)?;
     let service = EnrolServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     let (end, ended) = oneshot::channel::<()>();
-    let mut server = tokio::spawn(
-        Server::builder()
-            .timeout(FAREWELL)
-            .max_connection_age(MAX_CONNECTION)
-            .concurrency_limit_per_connection(1)
-            .add_service(service)
-            .serve_with_incoming_shutdown(incoming(listener, Arc::clone(&current)), async {
+    let mut server =
+        tokio::spawn(BOUNDS.server().add_service(service).serve_with_incoming_shutdown(
+            incoming(listener, Arc::clone(&current)),
+            async {
                 ended.await.ok();
-            }),
-    );
+            },
+        ));
 
     // Names that enrol from here on are told of; those that did before are looked up.
     let store = site.store()?;

@@ -76,11 +76,10 @@ impl EnrolService {
                 tracing::info!(%node, %source, "enrolled");
                 (Tiding::Enrolled(node), granted.into())
             }
-            Answer::Waits(node) => {
-                attempts.forgive(source);
-                (Tiding::Waits { node, source }, ClaimReply::waiting(ASK_AGAIN))
-            }
+            Answer::Waits(node) => (Tiding::Waits { node, source }, ClaimReply::waiting(ASK_AGAIN)),
         };
+        // A large site comes at once, and from behind one address.
+        attempts.forgive(source);
         // Nobody listens once the service is being shut down.
         self.0.tidings.send(tiding).ok();
         Ok(reply)

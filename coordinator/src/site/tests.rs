@@ -226,6 +226,16 @@ async fn claims_are_limited_within_a_minute() {
 }
 
 #[tokio::test]
+async fn as_many_as_have_tokens_enrol_within_a_minute_from_one_address() {
+    let serving = Serving::start().await;
+    for number in 0..12 {
+        let (token, key) = (serving.token(&format!("n-{number}")), NodeKey::generate().unwrap());
+        let granted = serving.claim(&token, &key).await;
+        assert!(granted.is_ok(), "{number}: {granted:?}");
+    }
+}
+
+#[tokio::test]
 async fn serving_ends_once_those_awaited_are_enrolled_anew() {
     let folder = tempfile::tempdir().unwrap();
     let now = SystemTime::now();

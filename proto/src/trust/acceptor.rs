@@ -14,8 +14,9 @@ use futures_util::Stream;
 use rustls::{CommonState, ConnectionCommon, ServerConfig, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,17 +26,21 @@ use super::certificate::read_leaf;
 use super::complaints::Complaints;
 use super::crowd::{Crowd, Place};
 use super::error::TrustError;
+use super::guests::{Guests, Seat};
 use super::identity::Identity;
 use super::policy::Seen;
 use super::tls::ALPN;
 
 /// Longest handshake. On a slow link with loss one takes about two seconds.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Open connections, handshakes apart: far above what one coordinator needs, and far below the
-/// descriptors that a service has.
-const CONNECTIONS: usize = 256;
-/// After a failed accept, which is nearly always a lack of descriptors: trying at once would burn
-/// a processor.
+/// Longest wait for the first bytes of HTTP/2 after it: what follows them is its own to time.
+const GREETING: Duration = Duration::from_secs(10);
+/// Its preface, and the head of the settings.
+const GREETING_BYTES: usize = 24 + 9;
+/// Connections that the service did not take up yet.
+const WAITING: usize = 16;
+/// After a failed accept, which is nearly always a lack of descriptors, where nobody can make room:
+/// trying at once would burn a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A value that both ends of one TLS connection know and nobody else (RFC 9266).
@@ -65,7 +70,22 @@ pub struct Peer {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
-    _open: OwnedSemaphorePermit,
+    greeting: Option<Greeting>,
+    _seat: Seat,
+}
+
+/// What a client still has to say before it counts as one.
+#[derive(Debug)]
+struct Greeting {
+    left: usize,
+    late: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    fn new(stream: TlsStream<TcpStream>, peer: Peer, seat: Seat) -> Self {
+        let greeting = Greeting { left: GREETING_BYTES, late: Box::pin(sleep(GREETING)) };
+        Self { stream, peer, greeting: Some(greeting), _seat: seat }
+    }
 }
 
 impl Connected for Connection {
@@ -83,7 +103,7 @@ pub fn incoming(
     listener: TcpListener,
     config: Arc<ArcSwap<ServerConfig>>,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let (sender, receiver) = mpsc::channel(CONNECTIONS);
+    let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(accept(listener, config, sender));
     ReceiverStream::new(receiver)
 }
@@ -92,7 +112,7 @@ pub fn incoming(
 #[derive(Debug)]
 struct Lobby {
     crowd: Mutex<Crowd>,
-    open: Arc<Semaphore>,
+    guests: Arc<Guests>,
     complaints: Complaints,
     sender: mpsc::Sender<io::Result<Connection>>,
 }
@@ -104,7 +124,7 @@ async fn accept(
 ) {
     let lobby = Arc::new(Lobby {
         crowd: Mutex::default(),
-        open: Arc::new(Semaphore::new(CONNECTIONS)),
+        guests: Arc::default(),
         complaints: Complaints::default(),
         sender,
     });
@@ -121,7 +141,12 @@ async fn accept(
             }
             Err(error) => {
                 lobby.complaints.warn(&format_args!("taking a connection: {error}"));
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                if lobby.crowd().shed() {
+                    // That one's socket is closed when we are next.
+                    yield_now().await;
+                } else {
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
@@ -144,12 +169,12 @@ async fn welcome(
     };
     lobby.crowd().leave(&place);
     match shaken {
-        Some(Ok(Ok((stream, peer)))) => match Arc::clone(&lobby.open).try_acquire_owned() {
-            Ok(open) => {
+        Some(Ok(Ok((stream, peer)))) => match lobby.guests.seat(&peer) {
+            Ok(seat) => {
                 // The receiver is gone when the service shuts down.
-                drop(lobby.sender.send(Ok(Connection { stream, peer, _open: open })).await);
+                drop(lobby.sender.send(Ok(Connection::new(stream, peer, seat))).await);
             }
-            Err(_) => refused(&format_args!("{CONNECTIONS} are open already")),
+            Err(full) => refused(&full),
         },
         Some(Ok(Err(error))) => match TrustError::within(&error) {
             Some(own) => refused(own),
@@ -195,7 +220,18 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let Some(greeting) = &mut self.greeting {
+            greeting.left = greeting.left.saturating_sub(buffer.filled().len() - before);
+            if greeting.left == 0 {
+                self.greeting = None;
+            } else if greeting.late.as_mut().poll(cx).is_ready() {
+                let why = "the client says nothing";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
+        }
+        read
     }
 }
 

@@ -56,6 +56,11 @@ impl Crowd {
         Place { number, lost }
     }
 
+    /// Sends the oldest away, where room is wanting elsewhere. Says whether there was one.
+    pub(super) fn shed(&mut self) -> bool {
+        self.guests.pop_front().is_some()
+    }
+
     /// Whoever had this place is done.
     pub(super) fn leave(&mut self, place: &Place) {
         self.guests.retain(|guest| guest.number != place.number);
@@ -63,7 +68,7 @@ impl Crowd {
 }
 
 /// One machine may have all addresses of an IPv6 network of 64 bits.
-fn source(address: IpAddr) -> IpAddr {
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
@@ -114,6 +119,15 @@ mod tests {
             crowd.leave(place);
         }
         assert!(crowd.guests.is_empty());
+    }
+
+    #[test]
+    fn where_room_is_wanting_the_oldest_goes() {
+        let mut crowd = Crowd::default();
+        let mut places = admit(&mut crowd, 2, |n| format!("10.0.0.{n}"));
+        assert!(crowd.shed());
+        assert_eq!(places.iter_mut().map(has_to_go).collect::<Vec<_>>(), [true, false]);
+        assert!(crowd.shed() && !crowd.shed());
     }
 
     #[test]

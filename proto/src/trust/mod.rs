@@ -7,6 +7,7 @@
 
 mod acceptor;
 mod authority;
+mod bounds;
 mod bundle;
 mod certificate;
 mod channel;
@@ -17,6 +18,7 @@ mod credentials;
 mod crowd;
 mod error;
 mod explain;
+mod guests;
 mod identity;
 mod policy;
 mod role;
@@ -33,6 +35,7 @@ mod tests;
 pub use crate::generated::trust as calls;
 pub use acceptor::{ChannelBinding, Connection, Peer, incoming};
 pub use authority::{IssuedCertificate, NodeKey, SigningRequest};
+pub use bounds::Bounds;
 pub use bundle::{BUNDLE_BYTES, BundleError, Denial, Denied, SignedBundle, TrustBundle};
 pub use certificate::{KeyDigest, read_leaf};
 pub use channel::{enrol_channel, node_channel, node_channel_of};

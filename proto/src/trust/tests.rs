@@ -386,6 +386,51 @@ async fn those_who_connect_and_say_nothing_keep_nobody_out() {
 }
 
 #[tokio::test]
+async fn whoever_says_nothing_after_the_handshake_is_sent_away() {
+    let (roots, now) = (site(), SystemTime::now());
+    let address = serve(server_config(&node(&roots, "cp-1", now)).unwrap()).await;
+    let config = client_config(&operator(&roots, now), roots.site(), &name("cp-1")).unwrap();
+    for begun in ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let host = ServerName::try_from("any.internal").unwrap();
+        let connector = TlsConnector::from(Arc::new(config.clone()));
+        let mut stream = connector.connect(host, socket).await.unwrap();
+        stream.read_exact(&mut [0; 9]).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        // From here on time passes when all wait.
+        tokio::time::pause();
+        let mut said = Vec::new();
+        let ends = stream.read_to_end(&mut said);
+        let ended = tokio::time::timeout(Duration::from_secs(25), ends).await;
+        assert!(ended.is_ok(), "who has said {begun:?} is waited for");
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn one_operator_does_not_keep_another_out() {
+    let (roots, now) = (site(), SystemTime::now());
+    let address = serve(server_config(&node(&roots, "cp-1", now)).unwrap()).await;
+    let config = client_config(&operator(&roots, now), roots.site(), &name("cp-1")).unwrap();
+    let mut open = Vec::new();
+    loop {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let host = ServerName::try_from("any.internal").unwrap();
+        let connector = TlsConnector::from(Arc::new(config.clone()));
+        let mut stream = connector.connect(host, socket).await.unwrap();
+        if stream.read_exact(&mut [0; 9]).await.is_err() {
+            break;
+        }
+        open.push(stream);
+    }
+    assert_eq!(open.len(), 32);
+    call(&roots, &operator(&roots, now), address).await.unwrap_err();
+    let bob = OperatorName::try_from("bob").unwrap();
+    let bob = roots.operator(&bob, Role::Viewer, HOUR, now).unwrap();
+    call(&roots, &bob, address).await.unwrap();
+}
+
+#[tokio::test]
 async fn new_certificates_serve_new_connections() {
     let (roots, now) = (site(), SystemTime::now());
     let config =

@@ -10,6 +10,7 @@ use quorate_agent::access::Access;
 use quorate_agent::executor::Local;
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
+use quorate_agent::serve::BOUNDS;
 use quorate_agent::server::service;
 use quorate_agent::worker::Worker;
 use quorate_proto::NodeName;
@@ -29,7 +30,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tonic::transport::{Channel, Server};
+use tonic::transport::Channel;
 
 use super::coordinator::{HOUR, name};
 
@@ -223,7 +224,7 @@ async fn serve(roots: &Roots, host: &Arc<FakeHost>, config: ServerConfig) -> Soc
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = incoming(listener, Arc::new(ArcSwap::from_pointee(config)));
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(connections));
+    tokio::spawn(BOUNDS.server().add_service(service).serve_with_incoming(connections));
     address
 }
 

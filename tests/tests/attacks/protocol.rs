@@ -30,8 +30,8 @@
 //!
 //! Left out: B62, fields of protobuf that are not known, which protobuf says to skip: what changes a node is in
 //! the documents, where they are refused; B63, two members, of which protobuf takes the last; B66, pseudo-headers
-//! twice, which HTTP/2 refuses by itself; B67, a window of 0 for ever, which holds one of 64 streams of one of
-//! 256 connections; B72, B76 to B79, B82 to B84 and B87, as orders have no address, lease, start, plan, hash,
+//! twice: `whoever_takes_calls_back_or_sends_broken_ones_is_told_to_calm_down` (proto); B67, a window of 0 for
+//! ever, which holds one of 32 streams of one of 32 connections that its operator may have, for a day at most; B72, B76 to B79, B82 to B84 and B87, as orders have no address, lease, start, plan, hash,
 //! deadline or signature of their own: the connection says who sends to whom, and the term which run it is of;
 //! B92, as the check has the last word; B94, as all folders above are root's.
 
