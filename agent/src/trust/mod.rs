@@ -1,7 +1,9 @@
-//! Whom this node trusts: the newest bundle that it was given, on its disk and at work.
+//! Whom this node trusts and what it proves itself with: the newest bundle and the newest certificate
+//! that it was given, on its disk and at work.
 //!
-//! The handshake asks it, and each call again. A new bundle is on the disk before it counts.
+//! The handshake asks the bundle, and each call again. What is new is on the disk before it counts.
 
+mod renewal;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,7 @@ use arc_swap::ArcSwap;
 use quorate_proto::trust::{
     BundleError, Credentials, Policy, SignedBundle, TrustBundle, TrustError, server_config_with,
 };
+pub use renewal::RenewError;
 use rustls::ServerConfig;
 pub use service::{TrustService, service};
 use tokio::sync::{Mutex, watch};
@@ -24,7 +27,7 @@ use crate::identity::{BUNDLE, NodeIdentity, path};
 pub struct Trust {
     host: Arc<dyn Host>,
     folder: String,
-    credentials: Credentials,
+    credentials: ArcSwap<Credentials>,
     policy: Arc<ArcSwap<Policy>>,
     config: Arc<ArcSwap<ServerConfig>>,
     /// Tells open streams that they have to ask again.
@@ -68,7 +71,7 @@ impl Trust {
         Ok(Self {
             host,
             folder: folder.to_owned(),
-            credentials,
+            credentials: ArcSwap::from_pointee(credentials),
             policy: Arc::new(ArcSwap::new(policy)),
             config: Arc::new(ArcSwap::from_pointee(config)),
             changed,
@@ -100,7 +103,7 @@ impl Trust {
             return Ok(policy.bundle().generation);
         }
         let policy = Arc::new(Policy::new(policy.bundle().accept(&signed)?));
-        let config = server_config_with(&self.credentials, &policy)?;
+        let config = server_config_with(&self.credentials.load(), &policy)?;
         let file = path(&self.folder, BUNDLE);
         self.host.write(&file, signed.to_json().as_bytes(), 0o600).await?;
         let generation = policy.bundle().generation;
