@@ -1,11 +1,12 @@
 //! The node's identity on its disk: key, certificate, and the two roots, a file each.
 //!
-//! The certificate is written last and looked at first: without it there is no identity. Nothing
-//! here replaces an identity; that takes an administrator on the node, who removes it first.
+//! The certificate is written last and looked at first: without it there is no identity. A renewal
+//! replaces it in one write, its new key being there before. Nothing here makes the node another one;
+//! that takes an administrator on the node, who removes the identity first.
 
 use std::path::PathBuf;
 
-use quorate_proto::trust::{Credentials, SiteId, TrustError, Who, server_config};
+use quorate_proto::trust::{Credentials, NodeKey, SiteId, TrustError, Who, server_config};
 use quorate_proto::{NodeName, Secret};
 
 use crate::host::{Host, HostError};
@@ -17,6 +18,8 @@ const CHAIN: &str = "chain.pem";
 const KEY: &str = "key.pem";
 const OPERATORS: &str = "operators.pem";
 const NODES: &str = "nodes.pem";
+/// The key that waits for its certificate during a renewal.
+const NEXT_KEY: &str = "next.key";
 /// The newest trust bundle.
 pub(crate) const BUNDLE: &str = "trust.json";
 
@@ -68,11 +71,17 @@ impl NodeIdentity {
     /// The identity in a folder; `None` if the node never enrolled.
     pub async fn load(host: &dyn Host, folder: &str) -> Result<Option<Self>, NodeIdentityError> {
         let Some(chain) = read(host, &path(folder, CHAIN)).await? else { return Ok(None) };
-        let credentials = Credentials {
+        let mut credentials = Credentials {
             chain_pem: chain.expose().to_owned(),
             key_pem: part(host, folder, KEY).await?,
             peer_roots_pem: part(host, folder, OPERATORS).await?.expose().to_owned(),
         };
+        if let Some(next) = next_key(host, folder).await?
+            && credentials.key_digest().is_ok_and(|key| key == next.key_digest())
+        {
+            // A renewal was cut off once its certificate was here.
+            credentials.key_pem = next.to_pem();
+        }
         let node_root_pem = part(host, folder, NODES).await?.expose().to_owned();
         let bundle = read(host, &path(folder, BUNDLE)).await?;
         let bundle = bundle.map(|bundle| bundle.expose().to_owned()).unwrap_or_default();
@@ -105,6 +114,50 @@ impl NodeIdentity {
         }
         Ok(())
     }
+}
+
+/// The key of a renewal that was begun; `None` also where it cannot be read, as another serves as well.
+pub(crate) async fn next_key(
+    host: &dyn Host,
+    folder: &str,
+) -> Result<Option<NodeKey>, NodeIdentityError> {
+    let pem = read(host, &path(folder, NEXT_KEY)).await?;
+    Ok(pem.and_then(|pem| NodeKey::from_pem(&pem).ok()))
+}
+
+/// Keeps the key of a renewal until its certificate comes.
+pub(crate) async fn keep_next_key(
+    host: &dyn Host,
+    folder: &str,
+    key: &NodeKey,
+) -> Result<(), NodeIdentityError> {
+    let pem = key.to_pem();
+    let written = host.write(&path(folder, NEXT_KEY), pem.expose().as_bytes(), 0o600).await;
+    written.map_err(NodeIdentityError::Write)
+}
+
+/// Replaces the certificate by that of the key that waits. From here on the identity is the new one,
+/// wherever its key lies.
+pub(crate) async fn keep_renewed(
+    host: &dyn Host,
+    folder: &str,
+    next: &Credentials,
+) -> Result<(), NodeIdentityError> {
+    let written = host.write(&path(folder, CHAIN), next.chain_pem.as_bytes(), 0o600).await;
+    written.map_err(NodeIdentityError::Write)
+}
+
+/// Puts the key of the certificate in its place, and the place of the next one in order.
+pub(crate) async fn settle_key(
+    host: &dyn Host,
+    folder: &str,
+    credentials: &Credentials,
+) -> Result<(), NodeIdentityError> {
+    let key = credentials.key_pem.expose().as_bytes();
+    let written = host.write(&path(folder, KEY), key, 0o600).await;
+    written.map_err(NodeIdentityError::Write)?;
+    let removed = host.remove(&path(folder, NEXT_KEY)).await;
+    removed.map_err(NodeIdentityError::Write)
 }
 
 /// Takes the identity away: the certificate first, so that a crash leaves no half that is believed, then

@@ -13,6 +13,7 @@ mod enrol;
 mod house;
 mod plan;
 mod removal;
+mod renewal;
 mod scenarios;
 mod sim;
 mod timing;

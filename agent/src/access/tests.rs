@@ -158,6 +158,13 @@ async fn make(right: Right, channel: &Channel) -> End {
         Right::PutBundle => {
             trust.put_bundle(boasting(calls::PutBundleRequest::default())).await.map(drop)
         }
+        Right::BeginRenewal => {
+            trust.begin_renewal(boasting(calls::BeginRenewalRequest {})).await.map(drop)
+        }
+        Right::FinishRenewal => {
+            let request = calls::FinishRenewalRequest::default();
+            trust.finish_renewal(boasting(request)).await.map(drop)
+        }
     };
     let Err(status) = result else { return End::Taken };
     match (explain(&status), status.code()) {

@@ -1,9 +1,11 @@
-//! Whom this node trusts: the newest bundle that it was given, on its disk and at work.
+//! Whom this node trusts and what it proves itself with: the newest bundle and the newest certificate
+//! that it was given, on its disk and at work.
 //!
-//! The handshake asks it, and each call again. A new bundle is in the audit log and on the disk before
-//! it counts.
+//! The handshake asks the bundle, and each call again. What is new is in the audit log and on the disk
+//! before it counts.
 
 mod record;
+mod renewal;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ use quorate_proto::trust::{
     BundleError, Credentials, Policy, SignedBundle, TrustBundle, TrustError, server_config_with,
 };
 pub use record::NotRecorded;
+pub use renewal::RenewError;
 use rustls::ServerConfig;
 pub use service::{TrustService, service};
 use tokio::sync::{Mutex, watch};
@@ -31,7 +34,7 @@ pub struct Trust {
     /// Has the audit log.
     executor: Arc<dyn Execute>,
     folder: String,
-    credentials: Credentials,
+    credentials: ArcSwap<Credentials>,
     policy: Arc<ArcSwap<Policy>>,
     config: Arc<ArcSwap<ServerConfig>>,
     /// Tells open streams that they have to ask again.
@@ -79,7 +82,7 @@ impl Trust {
             host,
             executor,
             folder: folder.to_owned(),
-            credentials,
+            credentials: ArcSwap::from_pointee(credentials),
             policy: Arc::new(ArcSwap::new(policy)),
             config: Arc::new(ArcSwap::from_pointee(config)),
             changed,
@@ -111,7 +114,7 @@ impl Trust {
             return Ok(policy.bundle().generation);
         }
         let policy = Arc::new(Policy::new(policy.bundle().accept(&signed)?));
-        let config = server_config_with(&self.credentials, &policy)?;
+        let config = server_config_with(&self.credentials.load(), &policy)?;
         let own = Own::Bundle { generation: policy.bundle().generation };
         record::record(&*self.executor, caller, own).await?;
         let file = path(&self.folder, BUNDLE);

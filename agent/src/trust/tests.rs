@@ -1,19 +1,21 @@
 //! Bundles at a real listener over loopback TLS, on a disk that may fail between writes.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use quorate_proto::audit::{By, Deed, Entry};
-use quorate_proto::trust::calls::PutBundleRequest;
 use quorate_proto::trust::calls::trust_client::TrustClient;
+use quorate_proto::trust::calls::{PutBundleRequest, StatusRequest};
 use quorate_proto::trust::{
-    ChannelBinding, Contact, Denial, Denied, NodeKey, OperatorName, Peer, Role, RootKeys, Roots,
-    Seen, SigningRequest, SiteId, explain, incoming, node_channel,
+    ChannelBinding, Contact, Denial, Denied, KeyDigest, NodeKey, OperatorName, Peer, Role,
+    RootKeys, Roots, Seen, SigningRequest, SiteId, explain, incoming, node_channel,
 };
 use quorate_proto::wire::node;
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::{Event, NodeName, in_one_line};
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tonic::Code;
 use tonic::transport::{Channel, Server};
@@ -80,6 +82,13 @@ fn node_name() -> NodeName {
 /// With the audit log on the same machine.
 async fn open(host: &Arc<FakeHost>, identity: NodeIdentity) -> Arc<Trust> {
     let worker = Worker::open(Arc::<FakeHost>::clone(host), goal::of, "/state").await.unwrap();
+    let host = Arc::<FakeHost>::clone(host);
+    Arc::new(Trust::open(host, Arc::new(Local(worker)), FOLDER, identity).unwrap())
+}
+
+/// With the audit log on a machine that nothing happens to.
+async fn open_apart(host: &Arc<FakeHost>, identity: NodeIdentity) -> Arc<Trust> {
+    let worker = Worker::open(Arc::new(FakeHost::bare()), goal::of, "/state").await.unwrap();
     let host = Arc::<FakeHost>::clone(host);
     Arc::new(Trust::open(host, Arc::new(Local(worker)), FOLDER, identity).unwrap())
 }
@@ -227,4 +236,108 @@ impl Execute for Nobody {
     fn call(&self, _: Request) -> Replies {
         stream::iter([Err(Away::Closed)]).boxed()
     }
+}
+/// What the coordinator makes of a certificate request.
+fn certified(site: &Site, csr: &[u8]) -> Vec<CertificateDer<'static>> {
+    let request = SigningRequest::from_der(csr).unwrap();
+    site.roots.certify_node(&node_name(), &request, SystemTime::now()).unwrap().chain
+}
+
+async fn renew(site: &Site, trust: &Trust) -> Result<KeyDigest, RenewError> {
+    let chain = certified(site, &trust.begin_renewal().await?);
+    trust.finish_renewal(&bob(), &chain).await?;
+    Ok(KeyDigest::of_certificate(&chain[0]).unwrap())
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_killed_anywhere_leaves_an_identity_and_goes_on() {
+    let site = Site::new();
+    // The next key, the certificate, the key in its place, and what is left of it.
+    for changes in 0..=4 {
+        let host = Arc::new(FakeHost::bare());
+        let enrolled = site.identity();
+        enrolled.store(&*host, FOLDER).await.unwrap();
+        let old = enrolled.credentials.key_digest().unwrap();
+        let open = async || {
+            let identity = NodeIdentity::load(&*host, FOLDER).await.unwrap().unwrap();
+            let key = identity.credentials.key_digest().unwrap();
+            (open_apart(&host, identity).await, key)
+        };
+        host.interrupt_after(changes);
+        let first = renew(&site, &open().await.0).await;
+        assert!(host.revive(), "{changes}: there were fewer changes");
+        // What is killed after the certificate is on the disk has the new key.
+        let (trust, key) = open().await;
+        assert_eq!(first.is_ok(), changes >= 2, "{changes}");
+        assert_eq!(first.unwrap_or(old), key, "{changes}");
+        let second = renew(&site, &trust).await.unwrap();
+        let third = renew(&site, &trust).await.unwrap();
+        assert!(BTreeSet::from([old, key, second, third]).len() >= 3, "a new key each time");
+        assert_ne!(second, third, "{changes}");
+        assert_eq!(open().await.1, third, "{changes}");
+        let kept: Vec<String> = host.list(FOLDER).await.unwrap();
+        assert!(!kept.contains(&"next.key".to_owned()), "{kept:?}");
+        for name in kept {
+            assert_eq!(host.state().modes[&format!("{FOLDER}/{name}")], 0o600, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_asked_for_again_and_a_lost_answer_is_no_harm() {
+    let (site, host) = (Site::new(), Arc::new(FakeHost::bare()));
+    site.identity().store(&*host, FOLDER).await.unwrap();
+    let trust = open(&host, site.identity()).await;
+    let key_of = |csr: &[u8]| SigningRequest::from_der(csr).unwrap().key_digest();
+    let unasked = NodeKey::generate().unwrap().request().unwrap();
+    let nothing = trust.finish_renewal(&bob(), &certified(&site, &unasked)).await;
+    assert!(matches!(nothing, Err(RenewError::NotBegun)), "{nothing:?}");
+    let csr = trust.begin_renewal().await.unwrap();
+    let again = trust.begin_renewal().await.unwrap();
+    assert_eq!(key_of(&csr), key_of(&again));
+
+    let before = trust.certificate().unwrap();
+    let stranger = Site::new();
+    for wrong in [certified(&stranger, &csr), Vec::new()] {
+        assert!(matches!(trust.finish_renewal(&bob(), &wrong).await, Err(RenewError::Refused(_))));
+    }
+    assert_eq!(trust.certificate().unwrap(), before);
+    let chain = certified(&site, &csr);
+    trust.finish_renewal(&bob(), &chain).await.unwrap();
+    trust.finish_renewal(&bob(), &chain).await.unwrap();
+    assert_eq!(trust.certificate().unwrap(), chain[0]);
+}
+
+#[tokio::test]
+async fn under_load_no_call_fails_and_open_connections_go_on() {
+    let (site, host) = (Arc::new(Site::new()), Arc::new(FakeHost::bare()));
+    site.identity().store(&*host, FOLDER).await.unwrap();
+    let identity = NodeIdentity::load(&*host, FOLDER).await.unwrap().unwrap();
+    let trust = open(&host, identity).await;
+    let address = serve(&trust).await;
+    let open = site.channel("alice", address);
+    describe(&open).await.unwrap();
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (site, open) = (Arc::clone(&site), open.clone());
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    describe(&open).await.unwrap();
+                    describe(&site.channel("alice", address)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut newest = None;
+    for _ in 0..5 {
+        newest = Some(renew(&site, &trust).await.unwrap());
+        tokio::task::yield_now().await;
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    describe(&open).await.unwrap();
+    let shown = TrustClient::new(site.channel("alice", address)).status(StatusRequest {}).await;
+    let shown = shown.unwrap().into_inner().certificate.into();
+    assert_eq!(KeyDigest::of_certificate(&shown).ok(), newest);
 }

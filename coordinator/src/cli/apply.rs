@@ -46,7 +46,7 @@ pub(super) async fn carry_out(
     let run = RunId(Uuid::now_v7().to_string());
     let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
     let _lock = RunLock::take(&args.state, &holder).map_err(|error| locked(&error))?;
-    cluster.push_trust().await;
+    cluster.keep_trust().await;
     let first = cluster.draw_up(&procedure).await?;
     let OpenCluster { loaded: Loaded { spec, sha256, .. }, fleet, .. } = cluster;
     if args.output != Output::Json && !first.plan.is_complete() {

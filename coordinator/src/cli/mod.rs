@@ -11,6 +11,7 @@ mod nodes;
 mod operator;
 mod plan;
 mod remove;
+mod renew;
 mod runs;
 pub mod serve;
 mod site;
@@ -32,7 +33,9 @@ use quorate_proto::trust::Role;
 use crate::driver::{Drawn, draw_up, survey};
 use crate::fleet::{Anchored, Fleet, FleetError, GrpcFleet, Pushed, TrustCalls};
 use crate::plan::{Blocked, Procedure};
-use crate::site::{OperatorCredentials, Site, SiteError, own_history};
+use crate::site::{
+    NodeCall, OperatorCredentials, Renewed, Site, SiteError, own_history, renew_all,
+};
 use crate::spec::{self as specification, ClusterSpec, Loaded, Role as NodeRole};
 use crate::store::{Store, TokenRecord, role_text};
 use crate::ui::{self, Output};
@@ -128,6 +131,7 @@ struct OpenCluster {
 
 /// What a command that gives orders tells the nodes before.
 struct SiteTrust {
+    site: Arc<Site>,
     calls: TrustCalls,
     generation: u64,
     bundle: String,
@@ -155,16 +159,23 @@ impl OpenCluster {
         if reasons.is_empty() { Ok(()) } else { Err(plan::blocked(&reasons)) }
     }
 
-    /// Gives the nodes that answer the newest trust bundle. Those that do not give no orders either.
-    async fn push_trust(&self) {
-        let Some(SiteTrust { calls, generation, bundle }) = &self.trust else { return };
+    /// Gives the nodes that answer the newest trust bundle, and a new certificate where a third of theirs
+    /// is over. What fails is said: the run needs neither.
+    async fn keep_trust(&self) {
+        let Some(SiteTrust { site, calls, generation, bundle }) = &self.trust else { return };
         let pushed = calls.push(*generation, bundle).await;
         let trouble = |(_, answer): &(NodeName, Result<Pushed, FleetError>)| match answer {
             Ok(Pushed::Ahead(_)) | Err(FleetError::Refused { .. }) => true,
             Ok(_) | Err(_) => false,
         };
+        let answering = pushed.iter().filter(|(_, answer)| answer.is_ok());
+        let answering = answering.map(|(node, _)| node.clone()).collect();
         let trouble: Vec<_> = pushed.into_iter().filter(trouble).collect();
         ui::complain(&ui::trust_text::pushed(*generation, &trouble));
+        let now = SystemTime::now();
+        let mut renewed = renew_all(site, calls, answering, NodeCall::WhenDue, now).await;
+        renewed.retain(|(_, answer)| !matches!(answer, Ok(Renewed::NotDue(_))));
+        ui::complain(&ui::trust_text::renewed(&renewed));
     }
 
     /// Refuses what the role does not allow, before a node has to.
@@ -217,7 +228,8 @@ impl ClusterArgs {
                 (site.run_credentials(now)?, Some(site))
             }
         };
-        let known = site.as_ref().map(Site::known_keys).transpose()?.unwrap_or_default();
+        let site = site.map(Arc::new);
+        let known = site.as_deref().map(Site::known_keys).transpose()?.unwrap_or_default();
         let credentials = Arc::new(ArcSwap::from_pointee(operator.credentials.clone()));
         let (spec, id) = (&loaded.spec, &operator.identity.site);
         let fleet = GrpcFleet::knowing(spec, id, &credentials, &known);
@@ -226,14 +238,15 @@ impl ClusterArgs {
             Some(anchors) => Arc::new(Anchored::new(fleet, anchors)),
             None => Arc::new(fleet),
         };
-        let store = site.as_ref().map(Site::store).transpose()?;
-        let trust = |site: &Site| {
+        let store = site.as_deref().map(Site::store).transpose()?;
+        let trust = |site: Arc<Site>| {
             let (bundle, signed) = site.bundle()?;
             let calls =
                 TrustCalls::new(spec, id, &credentials, &known).map_err(SiteError::Trust)?;
-            Ok(SiteTrust { calls, generation: bundle.generation, bundle: signed.to_json() })
+            let (generation, bundle) = (bundle.generation, signed.to_json());
+            Ok(SiteTrust { site, calls, generation, bundle })
         };
-        let trust = site.as_ref().map(trust).transpose()?;
+        let trust = site.map(trust).transpose()?;
         Ok(OpenCluster { loaded, store, fleet, operator, trust })
     }
 

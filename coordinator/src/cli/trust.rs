@@ -10,6 +10,7 @@ use quorate_proto::{NodeName, Sha256};
 
 use super::node::node_name;
 use super::operator::operator_name;
+use super::renew::RenewArgs;
 use super::{CliError, ClusterArgs, Exit, load, site};
 use crate::fleet::{FleetError, Pushed, TrustCalls};
 use crate::site::{Deny, Site, SiteError, TrustStanding};
@@ -27,6 +28,7 @@ enum TrustCommand {
     Status(StatusArgs),
     Deny(DenyArgs),
     Push(PushArgs),
+    Renew(RenewArgs),
     Reissue(ReissueArgs),
 }
 
@@ -112,6 +114,7 @@ impl TrustArgs {
             TrustCommand::Status(args) => args.run().await,
             TrustCommand::Deny(args) => args.run().await,
             TrustCommand::Push(args) => push(&args.cluster).await,
+            TrustCommand::Renew(args) => args.run().await,
             TrustCommand::Reissue(args) => args.run(),
         }
     }
@@ -121,9 +124,9 @@ impl StatusArgs {
     async fn run(&self) -> Result<Exit, CliError> {
         let site = self.cluster.site()?;
         let calls = calls(&self.cluster, &site)?;
-        let generations = calls.generations().await;
-        let standing =
-            TrustStanding::of(&site, generations).map_err(|error| site::error(&error))?;
+        let statuses = calls.statuses().await;
+        let standing = TrustStanding::of(&site, statuses, SystemTime::now());
+        let standing = standing.map_err(|error| site::error(&error))?;
         if self.metrics {
             ui::print(&trust_text::metrics(&standing));
         } else if self.cluster.output == Output::Json {
@@ -178,7 +181,7 @@ async fn push(args: &ClusterArgs) -> Result<Exit, CliError> {
     Ok(if pushed.iter().all(current) { Exit::Holds } else { Exit::Failed })
 }
 
-fn calls(args: &ClusterArgs, site: &Site) -> Result<TrustCalls, CliError> {
+pub(super) fn calls(args: &ClusterArgs, site: &Site) -> Result<TrustCalls, CliError> {
     let spec = load(&args.file, "no node was asked")?.spec;
     let make = || {
         let credentials = site.run_credentials(SystemTime::now())?.credentials;

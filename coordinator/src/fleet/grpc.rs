@@ -45,7 +45,7 @@ impl GrpcFleet {
         site: &SiteId,
         credentials: &Arc<ArcSwap<Credentials>>,
     ) -> Result<Self, TrustError> {
-        Self::knowing(spec, site, credentials, &KnownKeys::new())
+        Self::knowing(spec, site, credentials, &KnownKeys::default())
     }
 
     /// As [`Self::new`], where it is known which keys the nodes have.
@@ -56,7 +56,8 @@ impl GrpcFleet {
         known: &KnownKeys,
     ) -> Result<Self, TrustError> {
         let client = |address, node: &NodeName| {
-            let (credentials, keys) = (Arc::clone(credentials), known.get(node).cloned());
+            let (credentials, known, name) = (Arc::clone(credentials), known.clone(), node.clone());
+            let keys = move || known.of_node(&name);
             let channel = node_channel_of(address, node, site, credentials, keys)?;
             Ok(NodeClient::new(channel)
                 .max_decoding_message_size(MESSAGE_BYTES)

@@ -2,15 +2,17 @@
 
 mod anchored;
 mod grpc;
+mod known;
 mod trust;
 
 pub use anchored::Anchored;
 use async_trait::async_trait;
 pub use grpc::GrpcFleet;
+pub use known::KnownKeys;
 use quorate_proto::wire::Order;
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
-pub use trust::{KnownKeys, Pushed, TrustCalls};
+pub use trust::{NodeTrust, Pushed, TrustCalls};
 
 /// Every call names the node; no call retries by itself.
 #[async_trait]

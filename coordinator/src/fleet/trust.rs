@@ -1,6 +1,6 @@
 //! The calls of trust.proto, and the push of a bundle to all nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +8,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use quorate_proto::NodeName;
 use quorate_proto::trust::calls::trust_client::TrustClient;
-use quorate_proto::trust::calls::{PutBundleRequest, StatusRequest};
+use quorate_proto::trust::calls::{
+    BeginRenewalRequest, FinishRenewalRequest, PutBundleRequest, StatusRequest,
+};
 use quorate_proto::trust::{
-    BUNDLE_BYTES, Credentials, KeyDigest, SiteId, TrustError, node_channel_of,
+    BUNDLE_BYTES, Credentials, NodeKeys, SiteId, TrustError, node_channel_of,
 };
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
-use super::FleetError;
 use super::grpc::within;
+use super::{FleetError, KnownKeys};
 use crate::spec::ClusterSpec;
 
 /// A small file and a signature, at the agent.
 const ANSWER: Duration = Duration::from_secs(10);
-
-/// Which keys each node may show. A node that is not named may show any that the site's root signed.
-pub type KnownKeys = BTreeMap<NodeName, BTreeSet<KeyDigest>>;
 
 /// What became of a bundle at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +44,21 @@ impl Pushed {
     }
 }
 
+/// What a node says of its trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeTrust {
+    /// Of the bundle that it keeps; 0 before the first.
+    pub generation: u64,
+    /// What it shows, DER.
+    pub certificate: Vec<u8>,
+}
+
 /// The nodes of one specification, for the calls about trust.
 #[derive(Debug, Clone)]
 pub struct TrustCalls {
+    site: SiteId,
+    credentials: Arc<ArcSwap<Credentials>>,
+    addresses: BTreeMap<NodeName, SocketAddr>,
     nodes: BTreeMap<NodeName, TrustClient<Channel>>,
 }
 
@@ -59,19 +70,83 @@ impl TrustCalls {
         credentials: &Arc<ArcSwap<Credentials>>,
         known: &KnownKeys,
     ) -> Result<Self, TrustError> {
-        let nodes = spec.nodes.iter().map(|node| {
+        let mut calls = Self {
+            site: *site,
+            credentials: Arc::clone(credentials),
+            addresses: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+        };
+        for node in &spec.nodes {
             let address = SocketAddr::new(node.address, node.agent_port);
-            let (credentials, keys) = (Arc::clone(credentials), known.get(&node.name).cloned());
-            let channel = node_channel_of(address, &node.name, site, credentials, keys)?;
-            let client = TrustClient::new(channel).max_encoding_message_size(3 * BUNDLE_BYTES);
-            Ok((node.name.clone(), client))
-        });
-        Ok(Self { nodes: nodes.collect::<Result<_, TrustError>>()? })
+            calls.addresses.insert(node.name.clone(), address);
+            let (known, name) = (known.clone(), node.name.clone());
+            let client = calls.client(&node.name, address, move || known.of_node(&name))?;
+            calls.nodes.insert(node.name.clone(), client);
+        }
+        Ok(calls)
     }
 
-    /// The generation that each node keeps.
-    pub async fn generations(&self) -> Vec<(NodeName, Result<u64, FleetError>)> {
-        self.each(|node, client| async move { generation(&node, client).await }).await
+    fn client(
+        &self,
+        node: &NodeName,
+        address: SocketAddr,
+        keys: impl Fn() -> Result<NodeKeys, TrustError> + Send + 'static,
+    ) -> Result<TrustClient<Channel>, TrustError> {
+        let credentials = Arc::clone(&self.credentials);
+        let channel = node_channel_of(address, node, &self.site, credentials, keys)?;
+        Ok(TrustClient::new(channel).max_encoding_message_size(3 * BUNDLE_BYTES))
+    }
+
+    /// The nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
+        self.nodes.keys()
+    }
+
+    /// The same calls to this node alone, over connections of their own, on which it has to show one of
+    /// these keys.
+    pub fn shown(&self, node: &NodeName, keys: &NodeKeys) -> Result<Self, TrustError> {
+        let mut calls = Self { nodes: BTreeMap::new(), ..self.clone() };
+        if let Some(address) = self.addresses.get(node) {
+            let keys = keys.clone();
+            let client = self.client(node, *address, move || Ok(keys.clone()))?;
+            calls.nodes.insert(node.clone(), client);
+        }
+        Ok(calls)
+    }
+
+    /// What each node says of its trust.
+    pub async fn statuses(&self) -> Vec<(NodeName, Result<NodeTrust, FleetError>)> {
+        self.each(|node, client| async move { status(&node, client).await }).await
+    }
+
+    /// What one node says of its trust.
+    pub async fn status(&self, node: &NodeName) -> Result<NodeTrust, FleetError> {
+        status(node, self.of(node)?).await
+    }
+
+    /// Asks the node for a new key: a certificate request, DER.
+    pub async fn begin_renewal(&self, node: &NodeName) -> Result<Vec<u8>, FleetError> {
+        let mut client = self.of(node)?;
+        let begun = client.begin_renewal(BeginRenewalRequest {});
+        Ok(within(node, ANSWER, begun).await?.csr_der)
+    }
+
+    /// Hands the certificate of that key over, DER, leaf first.
+    pub async fn finish_renewal(
+        &self,
+        node: &NodeName,
+        chain: Vec<Vec<u8>>,
+    ) -> Result<(), FleetError> {
+        let mut client = self.of(node)?;
+        let finished = client.finish_renewal(FinishRenewalRequest { chain });
+        within(node, ANSWER, finished).await.map(drop)
+    }
+
+    fn of(&self, node: &NodeName) -> Result<TrustClient<Channel>, FleetError> {
+        self.nodes.get(node).cloned().ok_or_else(|| FleetError::Refused {
+            node: node.clone(),
+            why: "the specification does not name it".to_owned(),
+        })
     }
 
     /// Gives the bundle, a signed one as JSON, to each node that has an older one.
@@ -84,7 +159,7 @@ impl TrustCalls {
         self.each(move |node, mut client| {
             let bundle = json.clone();
             async move {
-                let kept = generation(&node, client.clone()).await?;
+                let kept = status(&node, client.clone()).await?.generation;
                 if kept > newest {
                     return Ok(Pushed::Ahead(kept));
                 }
@@ -114,7 +189,10 @@ impl TrustCalls {
     }
 }
 
-async fn generation(node: &NodeName, mut client: TrustClient<Channel>) -> Result<u64, FleetError> {
+async fn status(
+    node: &NodeName,
+    mut client: TrustClient<Channel>,
+) -> Result<NodeTrust, FleetError> {
     let reply = within(node, ANSWER, client.status(StatusRequest {})).await?;
-    Ok(reply.generation)
+    Ok(NodeTrust { generation: reply.generation, certificate: reply.certificate })
 }

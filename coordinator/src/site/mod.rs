@@ -7,6 +7,7 @@ mod enrolment;
 mod folder;
 mod keys;
 mod operator;
+mod renewal;
 mod service;
 mod standing;
 mod trust;
@@ -30,8 +31,9 @@ use quorate_proto::trust::{
     BundleError, Credentials, IdentityError, JoinToken, OperatorName, Role, RootKeys, Roots,
     SiteId, TrustError,
 };
+pub use renewal::{NodeCall, RenewError, Renewed, renew, renew_all};
 pub use service::{Clock, EnrolService};
-pub use standing::{Ending, Kept, NodeStanding, OperatorStanding, TrustStanding};
+pub use standing::{Ending, Kept, NodeStanding, OperatorStanding, Shown, TrustStanding};
 pub use trust::Deny;
 pub use unclaimed::{ClaimNodeError, ClaimedNode, Target, claim_node};
 
@@ -193,12 +195,7 @@ impl Site {
 
     /// Which keys the nodes have, as far as the store knows them.
     pub fn known_keys(&self) -> Result<KnownKeys, SiteError> {
-        let mut known = KnownKeys::new();
-        for held in self.store()?.node_certificates().map_err(SiteError::Store)? {
-            let keys = known.entry(held.node).or_default();
-            keys.extend(Some(held.key).filter(|_| held.state.is_of_use()));
-        }
-        Ok(known)
+        Ok(KnownKeys::of(self.store()?))
     }
 
     /// The site's store, opened.

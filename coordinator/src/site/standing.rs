@@ -1,11 +1,14 @@
 //! Where trust stands: everything that was signed, until when it holds, and what the nodes keep.
 
+use std::time::SystemTime;
+
 use quorate_proto::NodeName;
-use quorate_proto::trust::{Role, SiteId};
+use quorate_proto::trust::{Role, SiteId, read_leaf};
 use serde::Serialize;
 
+use super::renewal::past;
 use super::{Site, SiteError};
-use crate::fleet::FleetError;
+use crate::fleet::{FleetError, NodeTrust};
 use crate::store::CertificateState;
 
 /// What `quorate trust status` shows.
@@ -63,24 +66,48 @@ pub struct Kept {
     pub node: NodeName,
     /// `None` where it did not say.
     pub generation: Option<u64>,
+    /// The certificate that it shows, where it says so.
+    pub certificate: Option<Shown>,
     /// Why not.
     pub why: Option<String>,
+}
+
+/// A certificate as the node itself shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    pub serial: String,
+    /// Seconds since 1970.
+    pub ends: i64,
+    /// Two thirds of its life are over.
+    pub renew: bool,
 }
 
 impl TrustStanding {
     /// From the site's records, and what the nodes answered.
     pub fn of(
         site: &Site,
-        generations: Vec<(NodeName, Result<u64, FleetError>)>,
+        statuses: Vec<(NodeName, Result<NodeTrust, FleetError>)>,
+        now: SystemTime,
     ) -> Result<Self, SiteError> {
         let store = site.store()?;
         let (bundle, _) = site.bundle()?;
         let ends = site.roots.ends().map_err(SiteError::Trust)?;
         let nodes = store.node_certificates().map_err(SiteError::Store)?;
         let operators = store.operators().map_err(SiteError::Store)?;
-        let kept = |(node, answer): (NodeName, Result<u64, FleetError>)| match answer {
-            Ok(generation) => Kept { node, generation: Some(generation), why: None },
-            Err(error) => Kept { node, generation: None, why: Some(error.why()) },
+        let shown = |certificate: Vec<u8>| {
+            let (_, seen) = read_leaf(&certificate.into()).ok()?;
+            let renew = past(&seen, 2, now);
+            Some(Shown { serial: seen.serial, ends: seen.not_after, renew })
+        };
+        let kept = |(node, answer): (NodeName, Result<NodeTrust, FleetError>)| match answer {
+            Ok(NodeTrust { generation, certificate }) => {
+                let (generation, certificate) = (Some(generation), shown(certificate));
+                Kept { node, generation, certificate, why: None }
+            }
+            Err(error) => {
+                Kept { node, generation: None, certificate: None, why: Some(error.why()) }
+            }
         };
         Ok(Self {
             site: site.id(),
@@ -107,7 +134,7 @@ impl TrustStanding {
                     ends: held.not_after,
                 })
                 .collect(),
-            kept: generations.into_iter().map(kept).collect(),
+            kept: statuses.into_iter().map(kept).collect(),
         })
     }
 }

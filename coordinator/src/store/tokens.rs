@@ -313,7 +313,7 @@ impl Store {
     }
 
     /// Of two that begin at once the second waits.
-    fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+    pub(super) fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let behavior = TransactionBehavior::Immediate;
         self.connection.transaction_with_behavior(behavior).map_err(writing)
     }

@@ -4,7 +4,7 @@ use quorate_proto::NodeName;
 
 use super::{line, utc};
 use crate::fleet::{FleetError, Pushed};
-use crate::site::TrustStanding;
+use crate::site::{Kept, RenewError, Renewed, TrustStanding};
 
 /// Of a key's digest: enough to tell keys apart.
 const KEY: usize = 16;
@@ -42,12 +42,56 @@ pub fn text(standing: &TrustStanding) -> String {
         let node = kept.node.as_str();
         match (&kept.generation, &kept.why) {
             (Some(generation), _) => {
-                line(&mut text, format_args!("  {node:<20} generation {generation}"));
+                let shown = kept
+                    .certificate
+                    .as_ref()
+                    .map(|shown| format!(", shows {} until {}", shown.serial, moment(shown.ends)));
+                let shown = shown.unwrap_or_default();
+                line(&mut text, format_args!("  {node:<20} generation {generation}{shown}"));
             }
             (None, why) => {
                 let why = why.as_deref().unwrap_or("it does not say");
                 line(&mut text, format_args!("  {node:<20} not known: {why}"));
             }
+        }
+    }
+    let late = |kept: &&Kept| kept.certificate.as_ref().is_some_and(|shown| shown.renew);
+    for kept in standing.kept.iter().filter(late) {
+        let node = &kept.node;
+        line(
+            &mut text,
+            format_args!(
+                "warning: two thirds of {node}'s certificate are over; run `quorate trust renew {node}`"
+            ),
+        );
+    }
+    text
+}
+
+/// What became of renewals.
+pub fn renewed(renewed: &[(NodeName, Result<Renewed, RenewError>)]) -> String {
+    let mut text = String::new();
+    for (node, answer) in renewed {
+        match answer {
+            Ok(Renewed::Until(ends)) => {
+                line(
+                    &mut text,
+                    format_args!("{node}: has a new certificate, until {}", moment(*ends)),
+                );
+            }
+            Ok(Renewed::NotDue(ends)) => {
+                line(
+                    &mut text,
+                    format_args!("{node}: keeps its certificate, until {}", moment(*ends)),
+                );
+            }
+            Err(error) => line(
+                &mut text,
+                format_args!(
+                    "{node}: was not renewed: {}; run `quorate trust renew {node}` once that is mended",
+                    error.why()
+                ),
+            ),
         }
     }
     text
@@ -121,7 +165,7 @@ mod tests {
     use quorate_proto::trust::{Role, SiteId};
 
     use super::*;
-    use crate::site::{Ending, Kept, NodeStanding, OperatorStanding};
+    use crate::site::{Ending, NodeStanding, OperatorStanding, Shown};
     use crate::store::CertificateState;
 
     fn standing() -> TrustStanding {
@@ -155,10 +199,16 @@ mod tests {
                 ends: 8,
             }],
             kept: vec![
-                Kept { node: node(), generation: Some(2), why: None },
+                Kept {
+                    node: node(),
+                    generation: Some(2),
+                    certificate: Some(Shown { serial: "0a1b".to_owned(), ends: 90, renew: true }),
+                    why: None,
+                },
                 Kept {
                     node: NodeName::try_from("cp-2").unwrap(),
                     generation: None,
+                    certificate: None,
                     why: Some("no answer".to_owned()),
                 },
             ],
@@ -188,7 +238,9 @@ mod tests {
             "alice (viewer)",
             "past",
             "1970-01-01 00:01:30",
+            "cp-1                 generation 2, shows 0a1b until 1970-01-01 00:01:30",
             "cp-2                 not known: no answer",
+            "run `quorate trust renew cp-1`",
         ] {
             assert!(text.contains(told), "{told}: {text}");
         }

@@ -12,7 +12,7 @@ use x509_parser::prelude::FromDer as _;
 use super::error::TrustError;
 use super::identity::{Identity, IdentityError};
 use super::policy::Seen;
-use crate::digest::hex;
+use crate::digest::{Sha256, hex};
 
 /// SHA-256 of a public key, as certificates carry it (the DER of SubjectPublicKeyInfo).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,12 @@ impl KeyDigest {
 impl fmt::Display for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
+    }
+}
+
+impl From<KeyDigest> for Sha256 {
+    fn from(key: KeyDigest) -> Self {
+        Self::from_raw(&key.0)
     }
 }
 

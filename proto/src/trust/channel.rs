@@ -1,6 +1,5 @@
 //! Dials: a node that is to take orders, or the coordinator where this node is to enrol.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +22,7 @@ use super::credentials::Credentials;
 use super::error::TrustError;
 use super::identity::{Identity, SiteId, Who};
 use super::tls::{ALPN, client_config, client_config_of, enrol_client_config};
+use super::verifier::NodeKeys;
 use crate::id::NodeName;
 
 /// Longest wait for TCP: one lost SYN costs a second, two cost three.
@@ -41,25 +41,25 @@ pub fn node_channel(
     site: &SiteId,
     credentials: Arc<ArcSwap<Credentials>>,
 ) -> Result<Channel, TrustError> {
-    node_channel_of(address, node, site, credentials, None)
+    node_channel_of(address, node, site, credentials, || Ok(NodeKeys::default()))
 }
 
-/// As [`node_channel`], to a node that must show one of these keys: any other is an old snapshot or a
-/// copy of its disk.
+/// As [`node_channel`], to a node that is known by its keys, which are asked for at each connection:
+/// any other is an old snapshot or a copy of its disk.
 pub fn node_channel_of(
     address: SocketAddr,
     node: &NodeName,
     site: &SiteId,
     credentials: Arc<ArcSwap<Credentials>>,
-    keys: Option<BTreeSet<KeyDigest>>,
+    keys: impl Fn() -> Result<NodeKeys, TrustError> + Send + 'static,
 ) -> Result<Channel, TrustError> {
     // What is wrong with our own side is said now, not at the first call.
     client_config(&credentials.load(), *site, node)?;
     let (node, site) = (node.clone(), *site);
     let connector = tower::service_fn(move |_| {
-        let (node, credentials, keys) = (node.clone(), Arc::clone(&credentials), keys.clone());
+        let (node, credentials, keys) = (node.clone(), Arc::clone(&credentials), keys());
         async move {
-            let config = client_config_of(&credentials.load(), site, &node, keys)?;
+            let config = client_config_of(&credentials.load(), site, &node, keys?)?;
             let name = Identity { site, who: Who::Node(node) }.dns_name();
             dial(address, &address.to_string(), name, config).await.map(TokioIo::new)
         }

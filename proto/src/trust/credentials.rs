@@ -5,10 +5,12 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::authority::NodeKey;
 use super::bundle::{SignedBundle, TrustBundle};
 use super::certificate::{KeyDigest, Leaf, Usage};
 use super::error::TrustError;
 use super::identity::{Identity, SiteId, Who};
+use super::policy::Seen;
 use crate::secret::Secret;
 
 /// Own chain and key, and the roots that peers must come from.
@@ -35,6 +37,36 @@ impl Credentials {
     /// Last moment of validity, seconds since 1970.
     pub fn not_after(&self) -> Result<i64, TrustError> {
         Ok(self.leaf()?.not_after)
+    }
+
+    /// What others see of the certificate.
+    pub fn seen(&self) -> Result<Seen, TrustError> {
+        Ok(Seen::of(&self.leaf()?))
+    }
+
+    /// The certificate alone, DER.
+    pub fn certificate(&self) -> Result<CertificateDer<'static>, TrustError> {
+        let first = self.chain()?.into_iter().next();
+        first.ok_or(TrustError::Pem { what: "the certificate" })
+    }
+
+    /// What a node proves itself with next, once it is certain that the chain is of its new key,
+    /// of the same node, and leads to one of these roots.
+    pub fn renewed(
+        &self,
+        key: &NodeKey,
+        chain: &[CertificateDer<'static>],
+        node_roots_pem: &str,
+    ) -> Result<Self, TrustError> {
+        let own = self.identity()?;
+        let roots = roots(&certificates(node_roots_pem, "the nodes' root")?)?;
+        let found = check_chain(chain, key.key_digest(), own.site, &roots)?;
+        if found != own {
+            let wanted = "this node";
+            return Err(TrustError::NotEntitled { identity: found, wanted });
+        }
+        let chain_pem = chain.iter().map(pem_of).collect();
+        Ok(Self { chain_pem, key_pem: key.to_pem(), peer_roots_pem: self.peer_roots_pem.clone() })
     }
 
     pub(super) fn leaf(&self) -> Result<Leaf, TrustError> {
@@ -89,32 +121,40 @@ impl GrantedIdentity {
         if KeyDigest::of_certificate(&self.operator_root)? != pin {
             return Err(TrustError::OtherCoordinator);
         }
-        let (first, rest) =
-            self.chain.split_first().ok_or(TrustError::Pem { what: "the granted certificate" })?;
-        let leaf = Leaf::read(first)?;
-        if leaf.key != own {
-            return Err(TrustError::KeyMismatch("the key made for enrolment"));
-        }
-        if leaf.identity.site != site {
-            return Err(TrustError::OtherSite { expected: site, found: leaf.identity.site });
-        }
-        if !matches!(leaf.identity.who, Who::Node(_)) || leaf.usage != Usage::Both {
-            return Err(TrustError::NotEntitled { identity: leaf.identity, wanted: "node" });
-        }
-        super::verifier::chain_of_server(
-            first,
-            rest,
-            &roots(std::slice::from_ref(&self.node_root))?,
-        )
-        .map_err(TrustError::Tls)?;
+        let node_roots = roots(std::slice::from_ref(&self.node_root))?;
+        let identity = check_chain(&self.chain, own, site, &node_roots)?;
         if !self.bundle.is_empty() {
             let (operators, nodes) = (pem_of(&self.operator_root), pem_of(&self.node_root));
             let enrolled = TrustBundle::of_enrolment(site, operators, nodes);
             let signed = SignedBundle::from_json(&self.bundle);
             signed.and_then(|signed| enrolled.accept(&signed)).map_err(TrustError::Bundle)?;
         }
-        Ok(leaf.identity)
+        Ok(identity)
     }
+}
+
+/// Which node of the site a chain names, once it is certain that it is of this key and leads to one of
+/// the roots.
+fn check_chain(
+    chain: &[CertificateDer<'static>],
+    own: KeyDigest,
+    site: SiteId,
+    node_roots: &RootCertStore,
+) -> Result<Identity, TrustError> {
+    let (first, rest) =
+        chain.split_first().ok_or(TrustError::Pem { what: "the granted certificate" })?;
+    let leaf = Leaf::read(first)?;
+    if leaf.key != own {
+        return Err(TrustError::KeyMismatch("the key that the node made"));
+    }
+    if leaf.identity.site != site {
+        return Err(TrustError::OtherSite { expected: site, found: leaf.identity.site });
+    }
+    if !matches!(leaf.identity.who, Who::Node(_)) || leaf.usage != Usage::Both {
+        return Err(TrustError::NotEntitled { identity: leaf.identity, wanted: "node" });
+    }
+    super::verifier::chain_of_server(first, rest, node_roots).map_err(TrustError::Tls)?;
+    Ok(leaf.identity)
 }
 
 /// PEM as it is written everywhere: 64 characters a line.

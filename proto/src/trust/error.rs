@@ -43,11 +43,15 @@ pub enum TrustError {
     NotTaken { identity: Identity, why: &'static str },
     /// A node shows a key that is not the one it was given last.
     #[error(
-        "{node} shows a key that is not its newest: an old snapshot or a copy of its disk, or one \
-         that was denied; it gets no orders until it is enrolled anew: remove its identity there, \
-         and use a token of `quorate node token {node}`"
+        "who answers as {node} shows a key that is not its newest: a clone (an old snapshot, or a \
+         copy of its disk), or a key that was denied; it is in quarantine and gets no orders. Take \
+         a copy off the network; if it is the node itself, run `quorate-agent reset --identity` \
+         there and enrol it with a token of `quorate node token {node}`"
     )]
     OtherKey { node: NodeName },
+    /// Which keys a node may show is not known at this moment.
+    #[error("which keys {node} may show cannot be read in the site's store: {why}")]
+    KeysUnread { node: NodeName, why: String },
     /// Orders are taken from certificates of short life alone.
     #[error(
         "the certificate of {identity} is valid for more than a day; orders need a shorter one"

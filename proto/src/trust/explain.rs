@@ -58,6 +58,7 @@ fn of_trust(reason: &TrustError) -> Contact {
         TrustError::Pem { .. }
         | TrustError::Bundle(_)
         | TrustError::KeyMismatch(_)
+        | TrustError::KeysUnread { .. }
         | TrustError::Issue(_)
         | TrustError::Request(_)
         | TrustError::Tls(_)
@@ -83,7 +84,8 @@ fn of_tls(error: &rustls::Error) -> String {
     } else if let Tls::InvalidCertificate(reason) = error {
         match reason {
             Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                "compare the clocks, or remove the node's identity and enrol it again"
+                "compare the clocks; a node whose certificate has ended gets another by `quorate \
+                 trust renew --recover NODE`"
             }
             Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
                 "compare the clocks"

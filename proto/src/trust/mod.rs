@@ -53,3 +53,4 @@ pub use tls::{
 };
 pub use token::{JoinToken, TokenError, TokenId, VerifyKey};
 pub use unclaimed::{unclaimed_channel, unclaimed_server_config};
+pub use verifier::NodeKeys;

@@ -76,6 +76,8 @@ pub enum Right {
     Audit,
     TrustStatus,
     PutBundle,
+    BeginRenewal,
+    FinishRenewal,
 }
 
 /// A line of the table.
@@ -86,7 +88,7 @@ struct Rule {
 
 impl Right {
     /// Every call.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Describe,
         Self::Claim,
         Self::Check,
@@ -97,6 +99,8 @@ impl Right {
         Self::Audit,
         Self::TrustStatus,
         Self::PutBundle,
+        Self::BeginRenewal,
+        Self::FinishRenewal,
     ];
 
     /// The table.
@@ -112,6 +116,8 @@ impl Right {
             Self::Audit => ("quorate.node.v1.Node/Audit", Role::Admin),
             Self::TrustStatus => ("quorate.trust.v1.Trust/Status", Role::Admin),
             Self::PutBundle => ("quorate.trust.v1.Trust/PutBundle", Role::Admin),
+            Self::BeginRenewal => ("quorate.trust.v1.Trust/BeginRenewal", Role::Admin),
+            Self::FinishRenewal => ("quorate.trust.v1.Trust/FinishRenewal", Role::Admin),
         };
         Rule { method, least }
     }
@@ -178,6 +184,7 @@ impl fmt::Display for Right {
             Self::Audit => "the audit log",
             Self::TrustStatus => "a look at whom the node trusts",
             Self::PutBundle => "a change of whom the node trusts",
+            Self::BeginRenewal | Self::FinishRenewal => "a new certificate for the node",
         })
     }
 }

@@ -310,8 +310,12 @@ async fn a_client_without_a_certificate_is_refused() {
     let agent = node(&roots, "cp-1", now);
     let address = serve(server_config(&agent).unwrap()).await;
     let peers = operator(&roots, now).peer_roots().unwrap();
-    let expected =
-        Expected::Node { site: roots.site(), node: name("cp-1"), roots: peers, keys: None };
+    let expected = Expected::Node {
+        site: roots.site(),
+        node: name("cp-1"),
+        roots: peers,
+        keys: NodeKeys::default(),
+    };
     let mut nobody = tls::client(expected).unwrap().with_no_client_auth();
     nobody.alpn_protocols = vec![tls::ALPN.to_vec()];
     assert!(shake(address, &Arc::new(nobody)).await.is_err());
@@ -321,11 +325,11 @@ async fn a_client_without_a_certificate_is_refused() {
 async fn a_node_with_a_key_that_is_not_its_newest_is_a_stranger() {
     let (roots, now) = (site(), SystemTime::now());
     let (old, new) = (node(&roots, "cp-1", now), node(&roots, "cp-1", now));
-    let keys = BTreeSet::from([new.key_digest().unwrap()]);
+    let key = new.key_digest().unwrap();
     for (shown, taken) in [(&new, true), (&old, false)] {
         let address = serve(server_config(shown).unwrap()).await;
         let ours = Arc::new(ArcSwap::from_pointee(operator(&roots, now)));
-        let keys = Some(keys.clone());
+        let keys = move || Ok(NodeKeys::only(key));
         let channel = node_channel_of(address, &name("cp-1"), &roots.site(), ours, keys).unwrap();
         let reply = EnrolClient::new(channel).claim(ClaimRequest::default()).await;
         assert_eq!(reply.is_ok(), taken);
@@ -334,6 +338,61 @@ async fn a_node_with_a_key_that_is_not_its_newest_is_a_stranger() {
             matches!(&why, Some(Contact::Stranger { why }) if why.contains("node token cp-1"));
         assert!(taken || told, "{why:?}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_taken_for_its_known_key_and_for_no_other() {
+    let (roots, now) = (site(), SystemTime::now());
+    let long_ago = now - 100 * 24 * HOUR;
+    let (ended, other) = (node(&roots, "cp-1", long_ago), node(&roots, "cp-1", now));
+    let own = BTreeSet::from([ended.key_digest().unwrap()]);
+    let others = BTreeSet::from([other.key_digest().unwrap()]);
+    let address = serve(server_config(&ended).unwrap()).await;
+    let stranger = Roots::create(roots.site(), now).unwrap();
+    let forged = serve(server_config(&node(&stranger, "cp-1", long_ago)).unwrap()).await;
+    for (address, known, ended_too, taken) in [
+        (address, Some(own.clone()), true, true),
+        (address, Some(own.clone()), false, false),
+        (address, Some(others), true, false),
+        (address, None, true, false),
+        (forged, Some(own), true, false),
+    ] {
+        let ours = Arc::new(ArcSwap::from_pointee(operator(&roots, now)));
+        let keys = NodeKeys { known, ended_too };
+        let asked = keys.clone();
+        let keys_of = move || Ok(asked.clone());
+        let channel =
+            node_channel_of(address, &name("cp-1"), &roots.site(), ours, keys_of).unwrap();
+        let reply = EnrolClient::new(channel).claim(ClaimRequest::default()).await;
+        assert_eq!(reply.is_ok(), taken, "{keys:?}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_renewed_certificate_is_believed_only_whole() {
+    let (roots, now) = (site(), SystemTime::now());
+    let held = node(&roots, "cp-1", now);
+    let key = NodeKey::generate().unwrap();
+    let request = SigningRequest::from_der(&key.request().unwrap()).unwrap();
+    let certify =
+        |roots: &Roots, node: &str| roots.certify_node(&name(node), &request, now).unwrap().chain;
+    let root = roots.to_pem().nodes_pem;
+    let chain = certify(&roots, "cp-1");
+    let next = held.renewed(&key, &chain, &root).unwrap();
+    assert_eq!(next.key_digest().unwrap(), key.key_digest());
+    assert_eq!(next.identity().unwrap(), held.identity().unwrap());
+    assert!(server_config(&next).is_ok());
+
+    let stranger = Roots::create(roots.site(), now).unwrap();
+    let other_key = NodeKey::generate().unwrap();
+    assert!(held.renewed(&other_key, &chain, &root).is_err(), "another key");
+    assert!(held.renewed(&key, &certify(&roots, "cp-2"), &root).is_err(), "another node");
+    assert!(held.renewed(&key, &certify(&site(), "cp-1"), &root).is_err(), "another site");
+    assert!(held.renewed(&key, &certify(&stranger, "cp-1"), &root).is_err(), "another root");
+    assert!(held.renewed(&key, &chain[..1], &root).is_err(), "no issuing authority");
+    assert!(held.renewed(&key, &[], &root).is_err(), "no certificate");
+    let bundle = root + &stranger.to_pem().nodes_pem;
+    assert!(held.renewed(&key, &certify(&stranger, "cp-1"), &bundle).is_ok(), "either root");
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! TLS for each of the four ends. 1.3 only, HTTP/2 only, no session is ever resumed: a resumed one
 //! would keep an identity alive past its change.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WantsClientCert};
@@ -17,7 +16,7 @@ use super::credentials::Credentials;
 use super::error::TrustError;
 use super::identity::SiteId;
 use super::policy::Policy;
-use super::verifier::{Admitted, ClientVerifier, Expected, ServerVerifier};
+use super::verifier::{Admitted, ClientVerifier, Expected, NodeKeys, ServerVerifier};
 use crate::id::NodeName;
 
 /// The only protocol spoken over TLS here.
@@ -61,15 +60,15 @@ pub fn client_config(
     site: SiteId,
     node: &NodeName,
 ) -> Result<ClientConfig, TrustError> {
-    client_config_of(credentials, site, node, None)
+    client_config_of(credentials, site, node, NodeKeys::default())
 }
 
-/// As [`client_config`], for a node that has one of these keys.
+/// As [`client_config`], for a node that is known by its keys.
 pub(super) fn client_config_of(
     credentials: &Credentials,
     site: SiteId,
     node: &NodeName,
-    keys: Option<BTreeSet<KeyDigest>>,
+    keys: NodeKeys,
 ) -> Result<ClientConfig, TrustError> {
     let roots = credentials.peer_roots()?;
     known_client(credentials, Expected::Node { site, node: node.clone(), roots, keys })

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -143,17 +143,38 @@ fn chain_of_clients(roots: RootCertStore) -> Result<Arc<dyn ClientCertVerifier>,
     chain.map_err(|error| Error::General(error.to_string()))
 }
 
+/// By which keys a node is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeKeys {
+    /// It shows one of these; `None` where they are not known here, and the root alone decides.
+    pub known: Option<BTreeSet<KeyDigest>>,
+    /// The certificate of a key that is known may have ended: the key is proof enough to give the node
+    /// another.
+    pub ended_too: bool,
+}
+
+impl NodeKeys {
+    /// This key and no other.
+    pub fn only(key: KeyDigest) -> Self {
+        Self { known: Some(BTreeSet::from([key])), ended_too: false }
+    }
+
+    /// The moment at which a certificate must hold.
+    fn moment(&self, end_entity: &CertificateDer<'_>, now: UnixTime) -> UnixTime {
+        if self.known.is_none() || !self.ended_too {
+            return now;
+        }
+        let end = Leaf::read(end_entity).ok().and_then(|leaf| u64::try_from(leaf.not_after).ok());
+        let end = end.map(|end| UnixTime::since_unix_epoch(Duration::from_secs(end)));
+        end.filter(|end| end.as_secs() < now.as_secs()).unwrap_or(now)
+    }
+}
+
 /// Whom a client means to reach.
 #[derive(Debug)]
 pub(super) enum Expected {
     /// One node of a site, whose root is known.
-    Node {
-        site: SiteId,
-        node: NodeName,
-        roots: RootCertStore,
-        /// The keys that the node may have; `None` where they are not known here.
-        keys: Option<BTreeSet<KeyDigest>>,
-    },
+    Node { site: SiteId, node: NodeName, roots: RootCertStore, keys: NodeKeys },
     /// The coordinator whose root has this key. Which site that is, its certificate tells.
     Pinned(KeyDigest),
     /// Whoever answers, if it holds the key of the certificate that it shows.
@@ -176,9 +197,9 @@ impl ServerVerifier {
     ) -> Result<(), Error> {
         match &self.expected {
             Expected::Node { site, node, roots, keys } => {
-                let signed = signed_by(end_entity, rest, roots, now);
+                let signed = signed_by(end_entity, rest, roots, keys.moment(end_entity, now));
                 let key = node_of_site(end_entity, signed, *site, node)?;
-                if keys.as_ref().is_some_and(|keys| !keys.contains(&key)) {
+                if keys.known.as_ref().is_some_and(|known| !known.contains(&key)) {
                     return Err(TrustError::OtherKey { node: node.clone() }.into_rustls());
                 }
                 Ok(())

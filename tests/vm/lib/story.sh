@@ -76,14 +76,28 @@ nothing_left_of() {
     step "nothing to prepare is left; next: $(head -n 1 <<<"$left")"
 }
 
-# What stays of the token on the medium must be worth nothing, and on the machine nothing of it must stay.
-token_is_spent() {
-    local told server copies
-    in_guest test ! -e /etc/quorate/enrol.token || fail 'the token is still in /etc/quorate/enrol.token'
+# Gives a thief on the machine the token of the medium.
+steal_token() {
     in_guest 'set -e; install -d -m 700 /root/thief; echo "identityFolder: /root/thief/identity" >/root/thief/agent.yaml
         mount -o ro LABEL=CIDATA /mnt; grep -o "qrt1_.*" /mnt/user-data >/root/thief/token; umount /mnt; test -s /root/thief/token'
+}
+
+# Once it has served, nothing of it is on the machine's own disk: until the next start with the medium, of which cloud-init then
+# makes its copies anew.
+token_is_gone() {
+    local copies
+    steal_token
+    in_guest test ! -e /etc/quorate/enrol.token || fail 'the token is still in /etc/quorate/enrol.token'
     copies=$(in_guest 'grep -rlFf /root/thief/token /etc /run/cloud-init /var/lib /var/log /tmp || true')
     [[ -z $copies ]] || fail "the token is still in $copies"
+    in_guest rm -r /root/thief
+    step 'the token is gone from the machine'
+}
+
+# The medium keeps it. It must be worth nothing.
+token_is_spent() {
+    local told server
+    steal_token
     "$QUORATE_BIN/quorate" serve --state "$VM/site" --listen "$GATEWAY:7444" >"$VM/serve-again.log" 2>&1 &
     server=$!
     eventually 60 'quorate serves again' grep -q . "$VM/serve-again.log"

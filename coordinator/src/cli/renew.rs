@@ -1,0 +1,96 @@
+//! `quorate trust renew`: new keys and certificates for nodes that work.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use quorate_proto::NodeName;
+
+use super::node::node_name;
+use super::trust::calls;
+use super::{CliError, ClusterArgs, Exit};
+use crate::site::{NodeCall, renew_all};
+use crate::ui::{self, trust_text};
+
+/// Gives nodes new keys and certificates, while they work: those past a third of their life, or those named
+///
+/// Nothing restarts, and what is under way goes on. Run it again if it was cut off.
+#[derive(Debug, clap::Args)]
+pub(super) struct RenewArgs {
+    /// These nodes, whatever is left of their certificates
+    #[arg(value_name = "NODE", value_parser = node_name)]
+    nodes: Vec<NodeName>,
+    /// Every node of the specification, whatever is left of its certificate
+    #[arg(long, conflicts_with = "nodes")]
+    all: bool,
+    /// Also where the certificate has ended: the node is known by the key that it was given last
+    #[arg(long, requires = "nodes")]
+    recover: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl RenewArgs {
+    /// Exit code 1 where a node keeps a certificate that it should not.
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        let site = Arc::new(self.cluster.site()?);
+        let calls = calls(&self.cluster, &site)?;
+        let known: BTreeSet<NodeName> = calls.nodes().cloned().collect();
+        if let Some(stranger) = self.nodes.iter().find(|node| !known.contains(node)) {
+            let message = format!("the specification does not name {stranger}");
+            return Err(CliError::message(Exit::Usage, message).hint("no node was asked"));
+        }
+        let call = match (self.recover, self.all || !self.nodes.is_empty()) {
+            (true, _) => NodeCall::Recover,
+            (false, true) => NodeCall::Now,
+            (false, false) => NodeCall::WhenDue,
+        };
+        let nodes =
+            if self.nodes.is_empty() { known } else { self.nodes.iter().cloned().collect() };
+        let renewed = renew_all(&site, &calls, nodes, call, SystemTime::now()).await;
+        ui::print(&trust_text::renewed(&renewed));
+        let whole = renewed.iter().all(|(_, answer)| answer.is_ok());
+        Ok(if whole { Exit::Holds } else { Exit::Failed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, SPEC};
+    use crate::site::Site;
+
+    #[tokio::test]
+    async fn a_node_that_is_not_reached_is_a_failure_and_one_that_is_not_named_a_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, state) = (folder.path().join("cluster.yaml"), folder.path().join("state"));
+        Site::create(&state, SystemTime::now()).unwrap();
+        // Nobody listens there: the port of a listener that is gone.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let here = format!("address: 127.0.0.1, agentPort: {port}");
+        std::fs::write(&file, SPEC.replace("address: 10.0.0.11", &here)).unwrap();
+        let run = async |words: &[&str]| {
+            let words = ["quorate", "trust", "renew"].iter().chain(words).map(OsString::from);
+            let tail = [
+                "-f".into(),
+                file.clone().into_os_string(),
+                "--state".into(),
+                state.clone().into_os_string(),
+            ];
+            Cli::try_parse_from(words.chain(tail)).unwrap().run().await
+        };
+        assert_eq!(run(&[]).await.unwrap(), Exit::Failed);
+        assert_eq!(run(&["cp-1"]).await.unwrap(), Exit::Failed);
+        assert_eq!(run(&["cp-9"]).await.unwrap_err().exit, Exit::Usage);
+        for wrong in [&["--all", "cp-1"][..], &["--recover"]] {
+            let words = ["quorate", "trust", "renew"].iter().chain(wrong);
+            assert!(Cli::try_parse_from(words).is_err(), "{wrong:?}");
+        }
+    }
+}

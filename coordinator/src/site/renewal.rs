@@ -1,0 +1,195 @@
+//! Nodes get new keys and certificates while they work. What a node has is asked of it and of the store,
+//! so a renewal that was cut off anywhere goes on by being run again.
+//!
+//! The certificate is in the store before it is sent. Until the node was seen with it, the one before
+//! is as good; from then on it is refused as a clone's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use quorate_proto::NodeName;
+use quorate_proto::trust::{
+    Identity, KeyDigest, NodeKeys, Seen, SigningRequest, TrustError, Who, read_leaf,
+};
+use tokio::task::JoinSet;
+
+use super::{Site, SiteError};
+use crate::fleet::{FleetError, TrustCalls};
+use crate::store::{StoredCertificate, seconds};
+
+/// When a node gets a new certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeCall {
+    /// Past a third of the certificate's life.
+    WhenDue,
+    Now,
+    /// Now, also where its certificate has ended: its key, which the store knows, is proof enough.
+    Recover,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// The new one ends then, in seconds since 1970.
+    Until(i64),
+    /// It was not due; it ends then.
+    NotDue(i64),
+}
+
+/// A node keeps the certificate that it has.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    #[error("what it shows cannot be read; its agent may be older: upgrade it")]
+    Unread(#[source] TrustError),
+    #[error("it says that it shows the certificate of {0}")]
+    Other(Identity),
+    #[error(
+        "its request for a certificate is of a key that is another node's, or that was retired; on \
+         the node, run `quorate-agent reset --identity`, and enrol it anew"
+    )]
+    Retired,
+    #[error(
+        "no key of it is known here, so that nothing but a certificate that holds could prove who it is; \
+         enrol it anew with a token of `quorate node token {0}`"
+    )]
+    NoKey(NodeName),
+}
+
+impl RenewError {
+    /// What happened, for a line that begins with the node's name.
+    pub fn why(&self) -> String {
+        match self {
+            Self::Fleet(error) => error.why(),
+            Self::Site(_) | Self::Unread(_) | Self::Other(_) | Self::Retired | Self::NoKey(_) => {
+                quorate_proto::in_one_line(self)
+            }
+        }
+    }
+}
+
+/// Renews nodes at once; each tells what came of it.
+pub async fn renew_all(
+    site: &Arc<Site>,
+    calls: &TrustCalls,
+    nodes: BTreeSet<NodeName>,
+    call: NodeCall,
+    now: SystemTime,
+) -> Vec<(NodeName, Result<Renewed, RenewError>)> {
+    let mut asked = JoinSet::new();
+    for node in nodes {
+        let (site, calls) = (Arc::clone(site), calls.clone());
+        asked.spawn(async move {
+            let renewed = renew(&site, &calls, &node, call, now).await;
+            (node, renewed)
+        });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    answers
+}
+
+/// Gives one node a new key and certificate, and sees that it shows them.
+pub async fn renew(
+    site: &Site,
+    calls: &TrustCalls,
+    node: &NodeName,
+    call: NodeCall,
+    now: SystemTime,
+) -> Result<Renewed, RenewError> {
+    let mut recovery = None;
+    if call == NodeCall::Recover {
+        let known = site.keys_of(node)?.filter(|keys| !keys.is_empty());
+        let known = known.ok_or_else(|| RenewError::NoKey(node.clone()))?;
+        let keys = NodeKeys { known: Some(known.into_iter().collect()), ended_too: true };
+        recovery = Some(calls.shown(node, &keys).map_err(SiteError::Trust)?);
+    }
+    let calls = recovery.as_ref().unwrap_or(calls);
+    let begun = begun(site, calls, node).await?;
+    let shown = calls.status(node).await?.certificate;
+    let (identity, seen) = read_leaf(&shown.clone().into()).map_err(RenewError::Unread)?;
+    if identity != (Identity { site: site.id(), who: Who::Node(node.clone()) }) {
+        return Err(RenewError::Other(identity));
+    }
+    if call == NodeCall::WhenDue && !begun && !past(&seen, 1, now) {
+        return Ok(Renewed::NotDue(seen.not_after));
+    }
+    let csr = calls.begin_renewal(node).await?;
+    let shown =
+        StoredCertificate { der: shown, issued_at: seen.not_before, not_after: seen.not_after };
+    let next = site.certify_next(node, (&seen.key, &shown), &csr, now)?;
+    calls.finish_renewal(node, next.chain).await?;
+    let new = calls.shown(node, &NodeKeys::only(next.key)).map_err(SiteError::Trust)?;
+    new.status(node).await?;
+    site.settle(node, &next.key)?;
+    Ok(Renewed::Until(next.not_after))
+}
+
+/// Whether so many thirds of a certificate's life are over.
+pub(super) fn past(seen: &Seen, thirds: i64, now: SystemTime) -> bool {
+    let life = seen.not_after.saturating_sub(seen.not_before);
+    seconds(now) >= seen.not_before.saturating_add(life / 3 * thirds)
+}
+
+/// Whether a renewal waits to be finished. One that was, and whose answer was lost, is settled here.
+async fn begun(site: &Site, calls: &TrustCalls, node: &NodeName) -> Result<bool, RenewError> {
+    let keys = site.keys_of(node)?.unwrap_or_default();
+    let [newest, _, ..] = keys.as_slice() else { return Ok(false) };
+    let newest_alone = calls.shown(node, &NodeKeys::only(*newest)).map_err(SiteError::Trust)?;
+    match newest_alone.status(node).await {
+        Ok(_) => {
+            site.settle(node, newest)?;
+            Ok(false)
+        }
+        // It shows another one: whether that is the one before, the next call tells.
+        Err(FleetError::Stranger { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A certificate that is on its way.
+struct Next {
+    key: KeyDigest,
+    /// DER, leaf first.
+    chain: Vec<Vec<u8>>,
+    not_after: i64,
+}
+
+impl Site {
+    /// The keys that a node may show, the newest first; `None` where nothing is known of it.
+    fn keys_of(&self, node: &NodeName) -> Result<Option<Vec<KeyDigest>>, SiteError> {
+        self.store()?.keys_of(node).map_err(SiteError::Store)
+    }
+
+    fn settle(&self, node: &NodeName, key: &KeyDigest) -> Result<(), SiteError> {
+        self.store()?.settle_renewal(node, key).map_err(SiteError::Store)
+    }
+
+    /// The certificate of a node's next key, recorded.
+    fn certify_next(
+        &self,
+        node: &NodeName,
+        shown: (&KeyDigest, &StoredCertificate),
+        csr: &[u8],
+        now: SystemTime,
+    ) -> Result<Next, RenewError> {
+        let request = SigningRequest::from_der(csr).map_err(SiteError::Trust)?;
+        let issued = self.roots.certify_node(node, &request, now).map_err(SiteError::Trust)?;
+        let key = request.key_digest();
+        let chain: Vec<Vec<u8>> = issued.chain.iter().map(|part| part.to_vec()).collect();
+        let certificate = StoredCertificate {
+            der: chain.first().cloned().unwrap_or_default(),
+            issued_at: seconds(now),
+            not_after: seconds(issued.not_after),
+        };
+        let recorded = self.store()?.renew(node, shown, (&key, &certificate));
+        if !recorded.map_err(SiteError::Store)? {
+            return Err(RenewError::Retired);
+        }
+        Ok(Next { key, chain, not_after: certificate.not_after })
+    }
+}
