@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use quorate::fleet::{Fleet, FleetError, GrpcFleet, TrustCalls};
+use quorate::fleet::{Fleet as _, FleetError, GrpcFleet, TrustCalls};
 use quorate::site::{
     Clock, NodeCall, RenewError, Renewed, Site, TokenTerms, renew, renew_all, serve_enrolment,
 };
