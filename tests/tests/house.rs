@@ -1,5 +1,6 @@
 //! The rules of the house that no lint knows: sizes, openings, and who may touch what.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A source file: its path from the root, and its text.
@@ -136,4 +137,51 @@ fn a_file_is_named_for_what_is_in_it() {
     };
     let found: Vec<_> = sources().into_iter().filter(is_vague).map(|source| source.path).collect();
     assert_eq!(found, NONE);
+}
+
+/// The names of all test functions.
+fn tests_of(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_test = false;
+    text.lines().filter_map(move |line| {
+        let line = line.trim_start();
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+            return None;
+        }
+        let name = line.trim_start_matches("async ").strip_prefix("fn ")?.split('(').next()?;
+        std::mem::take(&mut is_test).then_some(name)
+    })
+}
+
+#[test]
+fn what_the_security_document_says_is_shown_is_shown_by_tests_that_exist() {
+    let sources = sources();
+    let tests: BTreeSet<&str> = sources.iter().flat_map(|source| tests_of(&source.text)).collect();
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let text = std::fs::read_to_string(root().join("docs/SECURITY.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
+    let (mut cases, mut unknown) = (BTreeSet::new(), Vec::new());
+    for row in rows {
+        cases.extend(cases_of(row.split('|').next().unwrap()));
+        let shown_by = row.rsplit('|').next().unwrap();
+        for name in shown_by.split('`').skip(1).step_by(2) {
+            let exists = match name.strip_prefix("make ") {
+                Some(target) => makefile.contains(&format!("\n{target}:")),
+                None => tests.contains(name),
+            };
+            unknown.extend((!exists).then_some(name));
+        }
+    }
+    assert_eq!(unknown, [""; 0], "neither a test nor a target of make");
+    assert_eq!(cases, (1..=142).collect(), "each case of bad input has its row");
+}
+
+/// The numbers of `B1, B3 to B5`.
+fn cases_of(cell: &str) -> Vec<u32> {
+    let number = |text: &str| text.trim().strip_prefix('B').and_then(|rest| rest.parse().ok());
+    let ranges = cell.split(',').filter_map(|range| {
+        let (first, last) = range.split_once(" to ").unwrap_or((range, range));
+        Some(number(first)?..=number(last)?)
+    });
+    ranges.flatten().collect()
 }

@@ -1,26 +1,6 @@
-//! Certificates and TLS, B29 and B31 to B58: what an agent takes of those who call it, and an operator of
-//! those who answer. What is shown here no code of the product would make.
-//!
-//! Elsewhere, by a test as strong:
-//! - B29: `a_client_without_a_certificate_is_refused` (proto)
-//! - B31: `a_node_cannot_command_another` (proto)
-//! - B32: `whoever_answers_in_the_nodes_place_is_named` (proto)
-//! - B33: `operators_need_a_short_life_and_the_one_right_use` (proto)
-//! - B36: `whoever_is_no_operator_of_one_known_role_makes_no_call` (agent), with metadata that claims a role
-//! - B37, the grammar of the name: `anything_but_the_printed_form_is_refused` (proto)
-//! - B38: `operators_need_a_short_life_and_the_one_right_use` (proto)
-//! - B44: `no_session_is_resumed` (proto)
-//! - B45: `whoever_is_no_operator_of_one_known_role_makes_no_call` (agent)
-//! - B47: `whoever_answers_in_a_nodes_place_is_told_by_name` (bad days)
-//! - B48: `tls_1_2_is_refused`, `only_http_2_is_spoken` (proto); TLS 1.3 has no renegotiation, and without
-//!   tickets there is no early data
-//! - B58: `one_source_displaces_itself_and_nobody_else` (proto), and the tests beside it
-//!
-//! With the bundle of trust, which has a list of the denied, epochs and renewal: B41 to B43, B50 to B56.
-//!
-//! Left out: B46, as an operator is one of the whole site; B49, a certificate of version 1, which cannot
-//! carry a name, and who has none is refused; B57, as a handshake has 10 s, which only a real clock would
-//! show: `those_who_connect_and_say_nothing_keep_nobody_out` (proto) is what it is for.
+//! Certificates and TLS, B31 to B49: what an agent takes of those who call it, and an operator of those
+//! who answer. What is shown here no code of the product would make. Which cases are shown elsewhere, or do
+//! not apply, stands in docs/SECURITY.md.
 
 use std::time::Duration;
 

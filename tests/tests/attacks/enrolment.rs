@@ -1,16 +1,6 @@
 //! Tokens and enrolment, B1 to B28: the coordinator's own listener and the agent's own code over TLS on
-//! loopback, with a machine in memory behind the agent.
-//!
-//! Not here, and why:
-//! - B14, a claim relayed while it is made: who relays has to end the agent's TLS, which is B6, or to
-//!   send its claim over another connection, which is B13.
-//! - B20, facts registered beforehand: nobody registers serial numbers before a machine is there. The
-//!   facts are shown to the person who approves, and the six words decide.
-//! - B27, a token for a deleted node: records of nodes are never deleted. A newer token ends an older one,
-//!   which is shown in its place.
-//! - B29, the operations port without a certificate: with the other certificates.
-//! - B30, bundles on a medium: the product has none. A node that cannot reach the coordinator is claimed.
-//! - Alarms are lines of the log; here is tested what makes them.
+//! loopback, with a machine in memory behind the agent. Alarms are lines of the log; here is tested what
+//! makes them. Which cases are shown elsewhere, or do not apply, stands in docs/SECURITY.md.
 
 use std::collections::BTreeSet;
 use std::fs::Permissions;

@@ -1,39 +1,6 @@
-//! Messages and orders, B59 to B87, and what goals may hold, B88 to B98 and B103 to B105: what an operator
-//! with a good certificate can send to an agent. Each refusal leaves the machine as it was, and whoever
-//! calls next is answered.
-//!
-//! Elsewhere, by a test as strong:
-//! - B65, and metadata that claims a role: `each_role_may_make_its_calls_and_no_other` (agent)
-//! - B64, before a certificate is shown: `a_client_without_a_certificate_is_refused` (proto)
-//! - B68: `the_work_goes_on_when_nobody_listens` (agent)
-//! - B71: `ids_are_plain_words` (proto); ids are words, and of any version
-//! - B73, B75: `an_older_term_is_refused_after_a_restart_too` (agent)
-//! - B74, claims, cancellations and the way out: `a_term_out_of_reach_is_refused_and_shuts_nobody_out`,
-//!   `what_a_person_sets_in_the_ledger_is_the_newest_term` (agent); a node that tells such a term:
-//!   `a_node_with_a_false_term_does_not_lead_the_run_to_it` (coordinator)
-//! - B80: `the_same_operation_is_attached_to_and_another_is_refused` (agent)
-//! - B81: `cancelling_stops_the_units_and_ends_the_operation` (agent); the end of what is over or unknown
-//!   is no error, as it does not run
-//! - B85: `only_the_front_end_is_answered` (agent)
-//! - B86: `a_whole_request_is_answered_and_nothing_else`, `half_a_request_is_no_request` (agent)
-//! - B89, B91: `what_the_kernel_or_systemd_does_not_know_is_refused` (agent)
-//! - B95: `what_could_do_more_than_its_kind_is_refused`, `a_manifest_is_the_one_of_its_digest` (proto)
-//! - B96, versions: `a_version_that_no_source_has_is_answered_with_those_that_exist`,
-//!   `a_newer_package_is_not_downgraded` (agent)
-//! - B97: `a_locked_package_database_is_worth_another_try`, `a_source_that_does_not_answer_is_not_put_in_place`
-//!   (agent)
-//! - B98: `nothing_is_installed_that_would_have_another_package_removed` (agent)
-//! - B103: `an_order_without_material_is_refused_before_anything_changes` (agent); nothing is discovered by a
-//!   token, so there is no hash to leave out
-//! - B104: `material_is_as_kubeadm_makes_it_and_is_never_shown` (proto)
-//! - B105: `a_node_that_holds_another_clusters_data_is_left_alone` (agent)
-//!
-//! Left out: B62, fields of protobuf that are not known, which protobuf says to skip: what changes a node is in
-//! the documents, where they are refused; B63, two members, of which protobuf takes the last; B66, pseudo-headers
-//! twice: `whoever_takes_calls_back_or_sends_broken_ones_is_told_to_calm_down` (proto); B67, a window of 0 for
-//! ever, which holds one of 32 streams of one of 32 connections that its operator may have, for a day at most; B72, B76 to B79, B82 to B84 and B87, as orders have no address, lease, start, plan, hash,
-//! deadline or signature of their own: the connection says who sends to whom, and the term which run it is of;
-//! B92, as the check has the last word; B94, as all folders above are root's.
+//! Messages and orders, B59 to B87, and what goals may hold, B88 to B98: what an operator with a good
+//! certificate can send to an agent. Each refusal leaves the machine as it was, and whoever calls next is
+//! answered. Which cases are shown elsewhere, or do not apply, stands in docs/SECURITY.md.
 
 use std::fs;
 use std::time::Duration;

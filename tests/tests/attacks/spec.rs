@@ -1,9 +1,6 @@
-//! Specifications that are wrong, by accident or on purpose: each is refused with words for it, and
-//! what is refused gives no plan.
-//!
-//! Left out: wildcards of B100, which kubeadm takes as names in a certificate; B106 to B110, calls that
-//! do not exist (reset, restore, reboot, services by name); B116, upgrades, which are not built yet;
-//! B119, as a specification holds no secret; B120, as `apply` plans by itself from what it read.
+//! Specifications that are wrong, by accident or on purpose, B99 to B118: each is refused with words for
+//! it, and what is refused gives no plan. Which cases are shown elsewhere, or do not apply, stands in
+//! docs/SECURITY.md.
 
 use std::path::Path;
 
