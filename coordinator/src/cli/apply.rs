@@ -80,7 +80,7 @@ fn interrupts() -> watch::Receiver<u32> {
     pressed
 }
 
-fn locked(error: &LockError) -> CliError {
+pub(super) fn locked(error: &LockError) -> CliError {
     match error {
         LockError::Held(holder) => {
             let who = holder.as_ref().map(|LockHolder { pid, run, since_ms }| {

@@ -12,6 +12,7 @@ mod operator;
 mod plan;
 mod remove;
 mod renew;
+mod rotate;
 mod runs;
 pub mod serve;
 mod site;

@@ -65,12 +65,12 @@ mod tests {
     use crate::site::Site;
 
     #[tokio::test]
-    async fn a_node_that_the_specification_does_not_name_is_a_mistake() {
+    async fn a_node_that_is_not_named_is_a_mistake_and_so_are_words_that_fight() {
         let folder = tempfile::tempdir().unwrap();
         let (file, state) = (folder.path().join("cluster.yaml"), folder.path().join("state"));
         Site::create(&state, SystemTime::now()).unwrap();
         std::fs::write(&file, SPEC).unwrap();
-        let run = async |words: &[&str]| {
+        let parse = |words: &[&str]| {
             let words = ["quorate", "trust", "renew"].iter().chain(words).map(OsString::from);
             let tail = [
                 "-f".into(),
@@ -78,12 +78,13 @@ mod tests {
                 "--state".into(),
                 state.clone().into_os_string(),
             ];
-            Cli::try_parse_from(words.chain(tail)).unwrap().run().await
+            Cli::try_parse_from(words.chain(tail))
         };
-        assert_eq!(run(&["cp-9"]).await.unwrap_err().exit, Exit::Usage);
+        let error = parse(&["cp-9"]).unwrap().run().await.unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+        assert!(error.text().contains("does not name cp-9"), "{}", error.text());
         for wrong in [&["--all", "cp-1"][..], &["--recover"]] {
-            let words = ["quorate", "trust", "renew"].iter().chain(wrong);
-            assert!(Cli::try_parse_from(words).is_err(), "{wrong:?}");
+            assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }
 }

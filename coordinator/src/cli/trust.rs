@@ -11,6 +11,7 @@ use quorate_proto::{NodeName, Sha256};
 use super::node::node_name;
 use super::operator::operator_name;
 use super::renew::RenewArgs;
+use super::rotate::RotateArgs;
 use super::{CliError, ClusterArgs, Exit, load, site};
 use crate::fleet::{FleetError, Pushed, TrustCalls};
 use crate::site::{Deny, Site, SiteError, TrustStanding};
@@ -29,6 +30,7 @@ enum TrustCommand {
     Deny(DenyArgs),
     Push(PushArgs),
     Renew(RenewArgs),
+    Rotate(RotateArgs),
     Reissue(ReissueArgs),
 }
 
@@ -102,10 +104,10 @@ struct ReissueArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct RootKeysArgs {
+pub(super) struct RootKeysArgs {
     /// Where the keys of the roots are; in the state folder, unless they were moved
     #[arg(long, value_name = "DIR")]
-    root_keys: Option<PathBuf>,
+    pub(super) root_keys: Option<PathBuf>,
 }
 
 impl TrustArgs {
@@ -115,6 +117,7 @@ impl TrustArgs {
             TrustCommand::Deny(args) => args.run().await,
             TrustCommand::Push(args) => push(&args.cluster).await,
             TrustCommand::Renew(args) => args.run().await,
+            TrustCommand::Rotate(args) => args.run().await,
             TrustCommand::Reissue(args) => args.run(),
         }
     }

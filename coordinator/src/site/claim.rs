@@ -45,6 +45,11 @@ pub(super) enum Refusal {
     Burned,
     #[error("ALARM: the key was certified with another token before; keys must not be copied")]
     KnownKey,
+    #[error(
+        "the site's roots change at this moment; see that `quorate trust rotate` got further, and start \
+         `quorate serve` again"
+    )]
+    RootsChange,
     #[error("making the certificate")]
     Sign(#[source] TrustError),
     #[error("using the trust bundle")]
@@ -70,6 +75,11 @@ pub(super) fn answer(
     now: SystemTime,
 ) -> Result<Answer, Refusal> {
     let (token, request) = examine(store, claim, binding)?;
+    // A token is used up by a claim: better no claim than one that the node would not believe.
+    let (bundle, signed) = site.bundle().map_err(|error| Refusal::Bundle(Box::new(error)))?;
+    if bundle.operator_roots.first() != Some(&site.roots.to_pem().operators_pem) {
+        return Err(Refusal::RootsChange);
+    }
     serde_json::from_str::<Machine>(&claim.facts_json).map_err(Refusal::Facts)?;
     let key = request.key_digest();
     let facts_json = claim.facts_json.clone();
@@ -101,8 +111,7 @@ pub(super) fn answer(
     };
     let mut granted = site.roots.grant(site.roots.node_chain(der.into()));
     // A token that is used up is still the node's: it can ask again.
-    let (_, bundle) = site.bundle().map_err(|error| Refusal::Bundle(Box::new(error)))?;
-    granted.bundle = bundle.to_json();
+    granted.bundle = signed.to_json();
     Ok(Answer::Granted(token.node, granted))
 }
 

@@ -51,6 +51,11 @@ pub(crate) fn replace_private(path: &Path, content: &str) -> io::Result<()> {
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
+/// Removes a file that is there.
+pub(super) fn remove(path: &Path) -> Result<(), SiteError> {
+    remove_file(path).map_err(failed("removing", path))
+}
+
 /// A file that only its owner can read; `None` where there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Secret>, SiteError> {
     let mut file = match File::open(path) {

@@ -7,18 +7,21 @@ use quorate_proto::Secret;
 use quorate_proto::trust::{RootKeys, Roots, RootsPem, SiteId};
 
 use super::SiteError;
-use super::folder::{make_private, read, write_private};
+use super::folder::{make_private, read, remove, write_private};
 
 /// Where the roots' keys are, unless they were moved.
 pub const ROOT_KEYS: &str = "root-keys";
 const AUTHORITIES: &str = "authorities";
 const OPERATORS: &str = "operators.crt";
-/// Key and certificate in one file: after a crash both are the old ones or the new.
+/// Key, certificate and root in one file: after a crash they are all the old ones or the new.
 const OPERATORS_ISSUING: &str = "operators-issuing.pem";
 const NODES: &str = "nodes.crt";
 const NODES_ISSUING: &str = "nodes-issuing.pem";
 const OPERATORS_ROOT_KEY: &str = "operators.key";
 const NODES_ROOT_KEY: &str = "nodes.key";
+/// Of the roots that come, until those that go are gone.
+const NEXT_OPERATORS_ROOT_KEY: &str = "next-operators.key";
+const NEXT_NODES_ROOT_KEY: &str = "next-nodes.key";
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
@@ -36,9 +39,11 @@ pub(super) fn keep(folder: &Path, roots: &Roots) -> Result<(), SiteError> {
     let folder = folder.join(AUTHORITIES);
     make_private(&folder)?;
     let pem = roots.to_pem();
-    let both = |key: &Secret, certificate: &str| Secret::new(key.expose().to_owned() + certificate);
-    let operators = both(&pem.operators_key_pem, &pem.operators_issuing_pem);
-    let nodes = both(&pem.nodes_key_pem, &pem.nodes_issuing_pem);
+    let all = |key: &Secret, certificate: &str, root: &str| {
+        Secret::new([key.expose(), certificate, root].concat())
+    };
+    let operators = all(&pem.operators_key_pem, &pem.operators_issuing_pem, &pem.operators_pem);
+    let nodes = all(&pem.nodes_key_pem, &pem.nodes_issuing_pem, &pem.nodes_pem);
     let files = [
         (OPERATORS_ISSUING, operators.expose()),
         (OPERATORS, &pem.operators_pem),
@@ -53,24 +58,31 @@ pub(super) fn load(folder: &Path, site: SiteId) -> Result<Roots, SiteError> {
     Roots::load(site, &load_pem(folder)?).map_err(SiteError::Trust)
 }
 
-fn load_pem(folder: &Path) -> Result<RootsPem, SiteError> {
+pub(super) fn load_pem(folder: &Path) -> Result<RootsPem, SiteError> {
     let file = |name: &str| {
         let path = folder.join(AUTHORITIES).join(name);
         read(&path)?.ok_or(SiteError::Incomplete { path })
     };
-    let both = |name: &str| {
+    // Key, certificate, root. A folder of an earlier quorate has the root in its own file alone.
+    let all = |name: &str, root: &str| {
         let text = file(name)?;
-        let parts = text.expose().split_at_checked(text.expose().find(CERTIFICATE).unwrap_or(0));
-        let (key, certificate) = parts.unwrap_or_default();
-        Ok((Secret::new(key.to_owned()), certificate.to_owned()))
+        let text = text.expose();
+        let mut starts = text.match_indices(CERTIFICATE).map(|(at, _)| at);
+        let certificate = starts.next().unwrap_or(0);
+        let (key, rest) = text.split_at_checked(certificate).unwrap_or_default();
+        let end = starts.next().map_or(rest.len(), |at| at - certificate);
+        let (issuing, kept) = rest.split_at_checked(end).unwrap_or_default();
+        let root = if kept.is_empty() { file(root)?.expose().to_owned() } else { kept.to_owned() };
+        Ok((Secret::new(key.to_owned()), issuing.to_owned(), root))
     };
-    let (operators_key_pem, operators_issuing_pem) = both(OPERATORS_ISSUING)?;
-    let (nodes_key_pem, nodes_issuing_pem) = both(NODES_ISSUING)?;
+    let (operators_key_pem, operators_issuing_pem, operators_pem) =
+        all(OPERATORS_ISSUING, OPERATORS)?;
+    let (nodes_key_pem, nodes_issuing_pem, nodes_pem) = all(NODES_ISSUING, NODES)?;
     Ok(RootsPem {
-        operators_pem: file(OPERATORS)?.expose().to_owned(),
+        operators_pem,
         operators_issuing_pem,
         operators_key_pem,
-        nodes_pem: file(NODES)?.expose().to_owned(),
+        nodes_pem,
         nodes_issuing_pem,
         nodes_key_pem,
     })
@@ -90,15 +102,60 @@ pub(super) fn keep_root_keys(folder: &Path, keys: &RootKeys) -> Result<(), SiteE
     Ok(())
 }
 
-/// The roots' keys, from the folder where they are now.
+/// Keeps the keys of the roots that come beside those of the roots that go. What an announcement that
+/// was cut off left there is of no use to anybody.
+pub(super) fn keep_next_root_keys(folder: &Path, keys: &RootKeys) -> Result<(), SiteError> {
+    let (operators, nodes) = keys.keys_pem();
+    write_private(&folder.join(NEXT_OPERATORS_ROOT_KEY), operators.expose())?;
+    write_private(&folder.join(NEXT_NODES_ROOT_KEY), nodes.expose())
+}
+
+/// Puts the keys of these roots in their place where they came last: the keys before are gone then.
+pub(super) fn settle_root_keys(folder: &Path, roots: &RootsPem) -> Result<(), SiteError> {
+    for (root, name, next) in places(roots) {
+        let next = folder.join(next);
+        if let Some(key) = read(&next)?.filter(|key| RootKeys::is_key_of(key, root)) {
+            write_private(&folder.join(name), key.expose())?;
+            remove(&next)?;
+        }
+    }
+    Ok(())
+}
+
+fn places(roots: &RootsPem) -> [(&str, &'static str, &'static str); 2] {
+    [
+        (&roots.operators_pem, OPERATORS_ROOT_KEY, NEXT_OPERATORS_ROOT_KEY),
+        (&roots.nodes_pem, NODES_ROOT_KEY, NEXT_NODES_ROOT_KEY),
+    ]
+}
+
+/// Where the roots' keys are now.
+pub(super) fn root_keys_folder(folder: &Path, keys: Option<&Path>) -> PathBuf {
+    keys.map_or_else(|| folder.join(ROOT_KEYS), PathBuf::from)
+}
+
+/// The keys of the roots that the site works with.
 pub(super) fn load_root_keys(
     folder: &Path,
     keys: Option<&Path>,
     site: SiteId,
 ) -> Result<RootKeys, SiteError> {
-    let keys = keys.map_or_else(|| folder.join(ROOT_KEYS), PathBuf::from);
-    let missing = || SiteError::NoRootKeys { folder: keys.clone() };
-    let key = |name: &str| read(&keys.join(name))?.ok_or_else(missing);
-    let (operators, nodes) = (key(OPERATORS_ROOT_KEY)?, key(NODES_ROOT_KEY)?);
-    RootKeys::load(site, &load_pem(folder)?, &operators, &nodes).map_err(SiteError::Trust)
+    root_keys_of(&load_pem(folder)?, &root_keys_folder(folder, keys), site)
+}
+
+/// The keys of these roots.
+pub(super) fn root_keys_of(
+    roots: &RootsPem,
+    keys: &Path,
+    site: SiteId,
+) -> Result<RootKeys, SiteError> {
+    let missing = || SiteError::NoRootKeys { folder: keys.to_owned() };
+    let [operators, nodes] = places(roots).map(|(root, name, next)| {
+        let next = read(&keys.join(next))?.filter(|key| RootKeys::is_key_of(key, root));
+        match next {
+            Some(key) => Ok(key),
+            None => read(&keys.join(name))?.ok_or_else(missing),
+        }
+    });
+    RootKeys::load(site, roots, &operators?, &nodes?).map_err(SiteError::Trust)
 }

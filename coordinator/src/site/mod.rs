@@ -8,6 +8,7 @@ mod folder;
 mod keys;
 mod operator;
 mod renewal;
+mod rotation;
 mod service;
 mod standing;
 mod trust;
@@ -32,6 +33,7 @@ use quorate_proto::trust::{
     SiteId, TrustError,
 };
 pub use renewal::{NodeCall, RenewError, Renewed, renew, renew_all};
+pub use rotation::{Phase, Rotated, Rotation};
 pub use service::{Clock, EnrolService};
 pub use standing::{Ending, Kept, NodeStanding, OperatorStanding, Shown, TrustStanding};
 pub use trust::Deny;

@@ -113,7 +113,9 @@ impl Site {
         now: SystemTime,
     ) -> Result<OperatorCredentials, SiteError> {
         let credentials = self.roots.operator(name, role, lifetime, now);
-        let credentials = credentials.map_err(SiteError::Trust)?;
+        let mut credentials = credentials.map_err(SiteError::Trust)?;
+        // During a change of roots nodes show certificates of either.
+        credentials.peer_roots_pem = self.bundle()?.0.node_roots_pem();
         let identity = credentials.identity().map_err(SiteError::Trust)?;
         Ok(OperatorCredentials { credentials, identity, name: name.clone(), role })
     }

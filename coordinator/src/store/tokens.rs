@@ -193,6 +193,19 @@ impl Store {
         transaction.commit().map_err(writing)
     }
 
+    /// Makes every token void that nobody was granted anything for. Gives the nodes whose tokens would
+    /// still have served.
+    pub fn void_tokens(&mut self, now: SystemTime) -> Result<Vec<NodeName>, StoreError> {
+        let sql = "UPDATE tokens SET state = 'void' WHERE state IN ('issued', 'awaiting') \
+                   RETURNING node, not_after";
+        let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+        let mut statement = self.connection.prepare(sql).map_err(writing)?;
+        let void = statement.query_map([], row).map_err(writing)?;
+        let void: Vec<(String, i64)> = void.collect::<Result<_, _>>().map_err(writing)?;
+        let served = void.into_iter().filter(|(_, not_after)| *not_after >= seconds(now));
+        Ok(served.filter_map(|(node, _)| NodeName::try_from(node).ok()).collect())
+    }
+
     /// A token by its name.
     pub fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
         find(&self.connection, id).map_err(reading)

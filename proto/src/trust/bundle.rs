@@ -7,8 +7,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use super::certificate::{KeyDigest, public_key};
+use super::certificate::{KeyDigest, not_before, public_key};
 use super::credentials::certificates;
+use super::error::TrustError;
 use super::identity::SiteId;
 
 /// No other signature by a root means the same.
@@ -111,6 +112,12 @@ impl TrustBundle {
         self.node_roots.concat()
     }
 
+    /// Which of the roots are the newest, of the operators and of the nodes: during a change of roots
+    /// those that come.
+    pub fn newest_roots(&self) -> Result<[&str; 2], TrustError> {
+        Ok([newest(&self.operator_roots)?, newest(&self.node_roots)?])
+    }
+
     /// The one way to write it: what is signed are these bytes.
     pub(super) fn canonical(&self) -> String {
         // Plain data: it cannot fail to serialise.
@@ -192,6 +199,16 @@ impl SignedBundle {
             .verify(&signed_bytes(&self.bundle), &signature);
         own && verified.is_ok()
     }
+}
+
+fn newest(roots: &[String]) -> Result<&str, TrustError> {
+    let mut newest = None;
+    for pem in roots {
+        let root = certificates(pem, "a root")?;
+        let began = root.first().map(not_before).transpose()?;
+        newest = newest.max(Some((began, pem.as_str())));
+    }
+    newest.map(|(_, pem)| pem).ok_or(TrustError::Bundle(BundleError::NoRoots))
 }
 
 /// What a root signs.

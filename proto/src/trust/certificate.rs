@@ -105,6 +105,11 @@ pub(super) fn not_after(der: &CertificateDer<'_>) -> Result<SystemTime, TrustErr
     Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
 
+/// The first moment of a certificate's validity, seconds since 1970.
+pub(super) fn not_before(der: &CertificateDer<'_>) -> Result<i64, TrustError> {
+    Ok(parse(der)?.validity().not_before.timestamp())
+}
+
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, TrustError> {
     let parsed = X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty());
     let unreadable = TrustError::Nameless(IdentityError::Unreadable);

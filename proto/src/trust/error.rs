@@ -26,7 +26,8 @@ pub enum TrustError {
     /// It calls itself a party of this site, and the site's root did not sign that.
     #[error(
         "the peer calls itself {claimed}, but the root of this site did not sign its certificate; \
-         if the site's roots were made anew, enrol the node again"
+         if the site's roots were changed, credentials from before serve no more, and a node that \
+         was left behind is enrolled again"
     )]
     OtherRoot { claimed: Identity },
     /// Where the token pins one coordinator, another one answers.

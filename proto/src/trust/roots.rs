@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use rcgen::ExtendedKeyUsagePurpose as Usage;
 use rustls::pki_types::CertificateDer;
 
-use super::authority::{Authority, IssuedCertificate, SigningRequest};
+use super::authority::{Authority, BACKDATE, IssuedCertificate, SigningRequest};
 use super::bundle::{SignedBundle, TrustBundle, signed_bytes};
-use super::certificate::{KeyDigest, not_after};
+use super::certificate::{KeyDigest, not_after, not_before};
 use super::credentials::{Credentials, GrantedIdentity, certificates, pem_of};
 use super::error::TrustError;
 use super::identity::{Identity, OperatorName, SiteId, Who};
@@ -66,6 +66,21 @@ impl RootKeys {
             operators: Authority::root(&format!("quorate operators of site {site}"), now)?,
             nodes: Authority::root(&format!("quorate nodes of site {site}"), now)?,
         })
+    }
+
+    /// The roots that are to follow these. They are newer, whatever the clock did: by that the two are
+    /// told apart.
+    pub fn successor(&self, now: SystemTime) -> Result<Self, TrustError> {
+        let own = [&self.operators.certificate, &self.nodes.certificate].map(not_before);
+        let [operators, nodes] = own;
+        let own = u64::try_from(operators?.max(nodes?)).unwrap_or_default();
+        let after = SystemTime::UNIX_EPOCH + Duration::from_secs(own) + BACKDATE;
+        Self::create(self.site, now.max(after + Duration::from_secs(1)))
+    }
+
+    /// Whether a key as it was kept is that of this root.
+    pub fn is_key_of(key: &Secret, root_pem: &str) -> bool {
+        Authority::load(root_pem, key, "the root").is_ok()
     }
 
     /// The keys as they were kept, of the operators' root and of the nodes'.

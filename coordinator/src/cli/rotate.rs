@@ -1,0 +1,138 @@
+//! `quorate trust rotate`: new roots for a site that works.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use quorate_proto::{NodeName, RunId};
+use uuid::Uuid;
+
+use super::apply::locked;
+use super::node::node_name;
+use super::trust::RootKeysArgs;
+use super::{CliError, ClusterArgs, Exit, load, site};
+use crate::driver::{LockHolder, RunLock, now_ms};
+use crate::site::{Phase, Rotated, Rotation};
+use crate::ui;
+
+/// Changes both roots, while everything works: the old ones are trusted until --retire
+///
+/// Every step waits for all nodes. Run it again once those that it names answer, or if it was cut off.
+#[derive(Debug, clap::Args)]
+pub(super) struct RotateArgs {
+    /// Lets the old roots go, once every node works with the new ones. There is no way back
+    #[arg(long)]
+    retire: bool,
+    /// Says where the change stands and who is waited for, and changes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// A node that is not waited for; it has to be enrolled anew. May be given several times
+    #[arg(long, value_name = "NODE", value_parser = node_name)]
+    without: Vec<NodeName>,
+    #[command(flatten)]
+    keys: RootKeysArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl RotateArgs {
+    /// Blocked where nodes are waited for.
+    pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        self.cluster.site()?;
+        let spec = load(&self.cluster.file, "no root was changed")?.spec;
+        let state = &self.cluster.state;
+        let without = self.without.iter().cloned().collect();
+        let rotation = Rotation {
+            state,
+            spec: &spec,
+            root_keys: self.keys.root_keys.as_deref(),
+            without: &without,
+            retire: self.retire,
+        };
+        if self.dry_run {
+            let looked = rotation.look(SystemTime::now()).await;
+            let (phase, late) = looked.map_err(|error| site::error(&error))?;
+            ui::print(&format!("{}\nnext: {}\n{}", stands(phase), next(phase), names(&late)));
+            return Ok(if late.is_empty() { Exit::Holds } else { Exit::Blocked });
+        }
+        // Runs hold credentials that the old roots may not outlive.
+        let run = RunId(Uuid::now_v7().to_string());
+        let holder = LockHolder { pid: std::process::id(), run, since_ms: now_ms() };
+        let _lock = RunLock::take(state, &holder).map_err(|error| locked(&error))?;
+        let tell = |line: &str| ui::print(&format!("{line}\n"));
+        let gone = rotation.go(SystemTime::now(), &tell).await;
+        match gone.map_err(|error| site::error(&error))? {
+            Rotated::Whole => {
+                ui::print("the site has one root of each kind, and every node knows\n");
+                Ok(Exit::Holds)
+            }
+            Rotated::Overlaps => {
+                ui::print(&format!("{}\nnext: {}\n", stands(Phase::InUse), next(Phase::InUse)));
+                Ok(Exit::Holds)
+            }
+            Rotated::Waits(phase, late) => {
+                ui::print(&format!("{}\nwaits for these nodes\n{}", stands(phase), names(&late)));
+                ui::complain(
+                    "run the same command again once they answer; --without NODE leaves one behind, \
+                     which has to be enrolled anew then\n",
+                );
+                Ok(Exit::Blocked)
+            }
+        }
+    }
+}
+
+fn stands(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Standby => "no roots change",
+        Phase::Announced => "new roots are made, and nodes are told of them; the old ones sign",
+        Phase::InUse => "the new roots sign; the old ones are still trusted",
+    }
+}
+
+fn next(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Standby => "new roots are made; join tokens stay good until all nodes know of them",
+        Phase::Announced => {
+            "once all nodes know them the new roots sign: join tokens of before are void, and every node \
+             gets a new certificate"
+        }
+        Phase::InUse => {
+            "once every node works with them, `quorate trust rotate --retire` lets the old roots go; \
+             issue credentials for other machines anew before"
+        }
+    }
+}
+
+fn names(late: &BTreeMap<NodeName, String>) -> String {
+    late.iter().map(|(node, why)| format!("  {node}: {why}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, SPEC};
+    use crate::site::Site;
+
+    #[tokio::test]
+    async fn roots_are_not_changed_beside_a_run_or_by_a_bad_specification() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, state) = (folder.path().join("cluster.yaml"), folder.path().join("state"));
+        let site = Site::create(&state, SystemTime::now()).unwrap();
+        let words = ["quorate", "trust", "rotate", "-f"].map(Into::into);
+        let tail = [file.clone().into(), "--state".into(), state.clone().into()];
+        let words: Vec<std::ffi::OsString> = words.into_iter().chain(tail).collect();
+        let cli = Cli::try_parse_from(words).unwrap();
+        std::fs::write(&file, "spec: [").unwrap();
+        assert_eq!(cli.run().await.unwrap_err().exit, Exit::Spec);
+        std::fs::write(&file, SPEC).unwrap();
+        let holder = LockHolder { pid: 1, run: RunId("run-1".to_owned()), since_ms: now_ms() };
+        let _lock = RunLock::take(&state, &holder).unwrap();
+        assert_eq!(cli.run().await.unwrap_err().exit, Exit::Blocked);
+        assert_eq!(
+            (site.phase().unwrap(), site.bundle().unwrap().0.generation),
+            (Phase::Standby, 1)
+        );
+    }
+}
