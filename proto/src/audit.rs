@@ -95,6 +95,8 @@ pub enum Deed {
 pub enum Own {
     /// A newer trust bundle.
     Bundle { generation: u64 },
+    /// A certificate of its own for another key, with the digest of that key.
+    Certificate { key: Sha256 },
 }
 
 /// What is read of a line to check it, also where another version wrote it.

@@ -61,7 +61,7 @@ impl Call {
             Self::Ensure(order) => order.validate(),
             Self::Cancel(cancellation) => cancellation.validate(),
             Self::Keeps(Own::Bundle { generation: 0 }) => Err(Invalid::Generation),
-            Self::Keeps(Own::Bundle { generation: _ })
+            Self::Keeps(Own::Bundle { generation: _ } | Own::Certificate { key: _ })
             | Self::Kubeconfig
             | Self::Audit { after: _ } => Ok(()),
         }

@@ -52,6 +52,9 @@ fn deed_words(deed: &Deed) -> String {
         Deed::Keeps { by: who, own: Own::Bundle { generation } } => {
             format!("{}: gives it the trust bundle of generation {generation}", by(who))
         }
+        Deed::Keeps { by: who, own: Own::Certificate { key } } => {
+            format!("{}: gives it a certificate for the key {key}", by(who))
+        }
         Deed::Kubeconfig { by: who } => format!("{}: was given the admin kubeconfig", by(who)),
     }
 }
