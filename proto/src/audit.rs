@@ -95,7 +95,7 @@ pub enum Deed {
 pub enum Own {
     /// A newer trust bundle.
     Bundle { generation: u64 },
-    /// A certificate for this key of its own.
+    /// A certificate of its own for another key, with the digest of that key.
     Certificate { key: Sha256 },
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use quorate_proto::audit::{Chain, Deed, Entry, Own};
+use quorate_proto::audit::{By, Chain, Deed, Entry, Own};
 use quorate_proto::goal::{Manifest, Sysctls};
 use quorate_proto::trust::OperatorName;
 use quorate_proto::wire::{Cancellation, Order};
@@ -196,6 +196,25 @@ async fn what_the_front_end_let_through_is_judged_again() {
     let asked = asked.into_iter().chain(["a line of the audit log"]);
     let asked: Vec<_> = asked.map(|asked| ("alice".to_owned(), asked.to_owned())).collect();
     assert_eq!(refused, asked);
+}
+
+#[tokio::test]
+async fn what_the_front_end_is_about_to_keep_is_written_down_for_who_asked() {
+    let executor = Local(worker().await);
+    let bundle = Own::Bundle { generation: 7 };
+    let certificate = Own::Certificate { key: quorate_proto::Sha256::of(b"key") };
+    for own in [bundle.clone(), certificate.clone()] {
+        let replies: Vec<_> = executor.call(request(Call::Keeps(own))).collect().await;
+        assert!(matches!(replies[..], [Ok(Reply::WrittenDown)]), "{replies:?}");
+    }
+    let replies: Vec<_> = executor.call(request(Call::Audit { after: 1 })).collect().await;
+    let [Ok(Reply::AuditLines(lines)), Ok(Reply::AuditEnd)] = &replies[..] else {
+        panic!("{replies:?}");
+    };
+    let by = By { operator: "alice".to_owned(), address: "10.0.0.9:40000".to_owned() };
+    let deeds = lines.iter().map(|line| serde_json::from_str::<Entry>(line).unwrap().deed);
+    let wanted = [bundle, certificate].map(|own| Deed::Keeps { by: by.clone(), own });
+    assert_eq!(deeds.collect::<Vec<_>>(), wanted);
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ impl Ensure for Installed<'_> {
             refuse_downgrades(host, &lacking, &states).await?;
             find_versions(host, &lacking, work).await?;
             install(host, &lacking, work).await?;
+            // apt lets go of what it upgrades, also where that was held.
+            states = self::states(host, &self.0.packages).await?;
         }
         let held = |name: &str| states.get(name).is_some_and(|state| state.held);
         let pinned = self.0.packages.iter().filter(|package| package.version.is_some());

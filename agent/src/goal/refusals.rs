@@ -43,6 +43,15 @@ async fn nothing_is_installed_that_would_have_another_package_removed() {
 }
 
 #[tokio::test]
+async fn what_is_held_goes_to_a_newer_version_and_is_held_there() {
+    let host = FakeHost::with_packages(&["containerd"]);
+    let newer = "1.7.24~ds1-1";
+    host.state().apt.offered.get_mut("containerd").unwrap().push(newer.to_owned());
+    apply(&package("containerd", newer), &host).await.unwrap();
+    assert_eq!(host.state().apt.installed("containerd").unwrap(), format!("{newer}*"));
+}
+
+#[tokio::test]
 async fn a_locked_package_database_is_worth_another_try() {
     let host = FakeHost::bare();
     host.state().apt.locked = true;

@@ -150,16 +150,6 @@ impl OpenCluster {
         drawn.map_err(|reasons| plan::blocked(&reasons))
     }
 
-    /// Whoever wrote the specification does not make a control plane of a node that no person let in as
-    /// one. Without the site's records nobody here knows how nodes came in.
-    fn judge_roles(&self) -> Result<(), CliError> {
-        let Some(store) = &self.store else { return Ok(()) };
-        let spent = store.spent_tokens();
-        let spent = spent.map_err(|error| site::error(&SiteError::Store(error)))?;
-        let reasons = let_in_as_less(&self.loaded.spec, &spent);
-        if reasons.is_empty() { Ok(()) } else { Err(plan::blocked(&reasons)) }
-    }
-
     /// Gives the nodes that answer the newest trust bundle, and a new certificate where a third of theirs
     /// is over. What fails is said: the run needs neither.
     async fn keep_trust(&self) {
@@ -193,6 +183,16 @@ impl OpenCluster {
             "nobody was asked for anything; whoever has the site's state folder gives the role: \
              `quorate operator issue {name} --role {least} --out FILE`"
         )))
+    }
+
+    /// Whoever wrote the specification does not make a control plane of a node that no person let in as
+    /// one. Without the site's records nobody here knows how nodes came in.
+    fn judge_roles(&self) -> Result<(), CliError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let spent = store.spent_tokens();
+        let spent = spent.map_err(|error| site::error(&SiteError::Store(error)))?;
+        let reasons = let_in_as_less(&self.loaded.spec, &spent);
+        if reasons.is_empty() { Ok(()) } else { Err(plan::blocked(&reasons)) }
     }
 
     /// Says what the specification costs, where something is about to be built by it.

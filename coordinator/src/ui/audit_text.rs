@@ -53,7 +53,7 @@ fn deed_words(deed: &Deed) -> String {
             format!("{}: gives it the trust bundle of generation {generation}", by(who))
         }
         Deed::Keeps { by: who, own: Own::Certificate { key } } => {
-            format!("{}: gives it a certificate for its new key {key}", by(who))
+            format!("{}: gives it a certificate for the key {key}", by(who))
         }
         Deed::Kubeconfig { by: who } => format!("{}: was given the admin kubeconfig", by(who)),
     }
