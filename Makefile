@@ -6,7 +6,7 @@ BIN := target/debug
 # The lab's nodes install the agent as people do, by apt.
 LAB_ENV = QUORATE_BIN=$(abspath $(BIN)) QUORATE_AGENT=$(abspath $(BIN)/quorate-agent.deb)
 
-.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent bench-storm sim fuzz packages packages-check agent-deb vm-test
+.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent bench-storm bench-storm-lab bench-enrol sim fuzz packages packages-check agent-deb vm-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -35,9 +35,17 @@ lint:
 unit: ## the tests that need no root and no nodes
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test all
 
-bench-storm: agent-deb ## an agent whose door is crowded, on the demo's cluster
+bench-storm: ## an agent whose door is crowded
+	cargo build $(CARGO_FLAGS) -p quorate-tests --bin storm
+	ulimit -n 20000; $(BIN)/storm
+
+bench-storm-lab: agent-deb ## the same of a node of the demo's cluster
 	cargo build $(CARGO_FLAGS) -p quorate-tests --bin storm
 	$(LAB_ENV) tests/lab/bench-storm
+
+bench-enrol: ## 1,000 machines enrol at once with a coordinator that has one processor
+	cargo build $(CARGO_FLAGS) -p quorate -p quorate-tests --bin quorate --bin enrol-storm
+	ulimit -n 8192; $(BIN)/enrol-storm $(BIN)/quorate
 
 sim: ## the simulation alone; SEEDS=n for more of it
 	QUORATE_SEEDS=$(or $(SEEDS),1000) cargo test $(CARGO_FLAGS) --release -p quorate-tests --test all sim -- --nocapture

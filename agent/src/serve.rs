@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use quorate_proto::trust::{Bounds, Connection, TrustError, incoming};
+use quorate_proto::trust::{Bounds, Connection, TrustError, incoming, listen};
 use sd_notify::NotifyState;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::service::Routes;
 
@@ -62,8 +61,8 @@ pub async fn serve(settings: &Settings, host: Arc<dyn Host>) -> Result<(), Serve
     let trust = Trust::open(Arc::clone(&host), Arc::clone(&executor), folder, identity)?;
     let trust = Arc::new(trust);
     let stop = until_stopped().map_err(ServeError::Signal)?;
-    let listener = TcpListener::bind(settings.listen).await;
-    let listener = listener.map_err(|error| ServeError::Listen(settings.listen, error))?;
+    let listener =
+        listen(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
     tracing::info!(%node, listen = %settings.listen, "takes orders");
     let service = server::service(executor, node, trust.access());
     let incoming = incoming(listener, trust.config());

@@ -13,11 +13,11 @@ use quorate_proto::trust::{
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, RunId, Term};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
 use crate::access::Access;
-use crate::executor::{Local, listen};
+use crate::executor::{self, Local};
 use crate::goal;
 use crate::host::fake::FakeHost;
 use crate::host::linux::socket::Admission;
@@ -49,7 +49,7 @@ async fn the_same_goes_through_the_socket_of_an_executor() {
     let host: Arc<dyn Host> = Arc::new(FakeHost::bare());
     let worker = Worker::open(host, goal::of, "/state").await.unwrap();
     let socket = UnixListener::bind(&path).unwrap();
-    tokio::spawn(listen(socket, Admission::of_this_process(), Arc::new(Local(worker))));
+    tokio::spawn(executor::listen(socket, Admission::of_this_process(), Arc::new(Local(worker))));
     orders_are_carried_out_by(Arc::new(OverSocket::at(path))).await;
 }
 

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use quorate_proto::trust::listen;
 use quorate_proto::{ENROL_PORT, NodeName};
-use tokio::net::TcpListener;
 
 use super::node::node_name;
 use crate::site::{Clock, Site, SiteError, Tiding, serve_enrolment};
@@ -37,7 +37,7 @@ impl ServeArgs {
     ) -> Result<(), SiteError> {
         let site = Arc::new(Site::open(&self.state)?);
         let failed = |source| SiteError::Listen { address: self.listen.to_string(), source };
-        let listener = TcpListener::bind(self.listen).await.map_err(failed)?;
+        let listener = listen(self.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         tell(&format!("nodes of site {} can enrol at {address}", site.id()));
         let awaited = self.until_enrolled.iter().cloned().collect();

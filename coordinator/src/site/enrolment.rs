@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use quorate_proto::NodeName;
 use quorate_proto::trust::enrol::enrol_server::EnrolServer;
-use quorate_proto::trust::{Bounds, enrol_server_config, incoming};
+use quorate_proto::trust::{Bounds, Room, enrol_server_config, incoming_within};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,9 +22,12 @@ const MAX_MESSAGE: usize = 64 * 1024;
 const BOUNDS: Bounds = Bounds {
     streams: 4,
     calls: 1,
-    call: Duration::from_secs(5),
+    // Claims are examined one after the other, each with a write that reaches the disk.
+    call: Duration::from_secs(20),
     connection: Duration::from_mins(1),
 };
+/// A large site comes at once. Both stay below the 1,024 descriptors of a person's session.
+const ROOM: Room = Room { handshakes: 400, connections: 400 };
 /// How long answers under way may take once the listener ends.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -61,7 +64,7 @@ pub async fn serve_enrolment(
     let (end, ended) = oneshot::channel::<()>();
     let mut server =
         tokio::spawn(BOUNDS.server().add_service(service).serve_with_incoming_shutdown(
-            incoming(listener, Arc::clone(&current)),
+            incoming_within(listener, Arc::clone(&current), ROOM),
             async {
                 ended.await.ok();
             },

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use futures_util::Stream;
 use rustls::{CommonState, ConnectionCommon, ServerConfig, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep, timeout};
@@ -37,6 +37,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(10);
 /// Its preface, and the head of the settings.
 const GREETING_BYTES: usize = 24 + 9;
+/// Connections that wait with the kernel, which allows as many by default.
+const UNSEEN: u32 = 4_096;
 /// Connections that the service did not take up yet.
 const WAITING: usize = 16;
 /// After a failed accept, which is nearly always a lack of descriptors, where nobody can make room:
@@ -96,6 +98,16 @@ impl Connected for Connection {
     }
 }
 
+/// Listens there, with room for a crowd that has not been looked at: whoever finds none tries again only
+/// after a second.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A service that starts anew finds connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(UNSEEN)
+}
+
 /// Connections as they complete, each with the configuration that is current when it arrives.
 /// Never ends and gives no error: what goes wrong with one connection is logged. Dropping the
 /// stream closes the listener.
@@ -103,9 +115,34 @@ pub fn incoming(
     listener: TcpListener,
     config: Arc<ArcSwap<ServerConfig>>,
 ) -> impl Stream<Item = io::Result<Connection>> {
+    incoming_within(listener, config, Room::default())
+}
+
+/// As [`incoming`], with room for more or fewer.
+pub fn incoming_within(
+    listener: TcpListener,
+    config: Arc<ArcSwap<ServerConfig>>,
+    room: Room,
+) -> impl Stream<Item = io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(accept(listener, config, sender));
+    tokio::spawn(accept(listener, config, room, sender));
     ReceiverStream::new(receiver)
+}
+
+/// How many a listener has room for. Both together need as many descriptors.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// At once. Whoever is too many takes the place of the oldest.
+    pub handshakes: usize,
+    /// Open at once, handshakes apart.
+    pub connections: usize,
+}
+
+impl Default for Room {
+    /// Far above what one coordinator needs of an agent.
+    fn default() -> Self {
+        Self { handshakes: 64, connections: 256 }
+    }
 }
 
 /// What all handshakes of a listener share.
@@ -120,11 +157,12 @@ struct Lobby {
 async fn accept(
     listener: TcpListener,
     config: Arc<ArcSwap<ServerConfig>>,
+    room: Room,
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
     let lobby = Arc::new(Lobby {
-        crowd: Mutex::default(),
-        guests: Arc::default(),
+        crowd: Mutex::new(Crowd::of(room.handshakes)),
+        guests: Guests::of(room.connections),
         complaints: Complaints::default(),
         sender,
     });

@@ -3,21 +3,21 @@
 //!
 //! Nobody is kept waiting behind a crowd that never finishes its handshake. The newcomer is let in,
 //! and the one who has had the most time goes: of the same source if that has many already, else of
-//! all. Who means well needs milliseconds; only thousands of connections a second leave less.
+//! the source that has most. Who means well needs milliseconds, and is displaced by nobody as long as
+//! the crowd comes from fewer machines than there are places.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 
 use tokio::sync::oneshot;
 
-/// Handshakes at once; a fleet of 50 nodes enrolling together stays below.
-const ALL: usize = 64;
 /// Of one source, which may be many machines behind one address.
 const OF_ONE_SOURCE: usize = 16;
 
 /// Handshakes under way, the oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Crowd {
+    places: usize,
     guests: VecDeque<Guest>,
     admitted: u64,
 }
@@ -39,6 +39,11 @@ pub(super) struct Place {
 }
 
 impl Crowd {
+    /// A crowd of so many at most.
+    pub(super) fn of(places: usize) -> Self {
+        Self { places, guests: VecDeque::new(), admitted: 0 }
+    }
+
     /// Lets a newcomer in.
     pub(super) fn admit(&mut self, address: IpAddr) -> Place {
         let source = source(address);
@@ -47,8 +52,8 @@ impl Crowd {
         if of_source >= OF_ONE_SOURCE {
             let oldest = self.guests.iter().position(|guest| guest.source == source);
             oldest.and_then(|oldest| self.guests.remove(oldest));
-        } else if self.guests.len() >= ALL {
-            self.guests.pop_front();
+        } else if self.guests.len() >= self.places {
+            self.shed();
         }
         self.admitted += 1;
         let number = self.admitted;
@@ -56,9 +61,15 @@ impl Crowd {
         Place { number, lost }
     }
 
-    /// Sends the oldest away, where room is wanting elsewhere. Says whether there was one.
+    /// Sends the oldest away of the source that has most. Says whether there was anybody.
     pub(super) fn shed(&mut self) -> bool {
-        self.guests.pop_front().is_some()
+        let mut count = HashMap::<IpAddr, usize>::new();
+        for guest in &self.guests {
+            *count.entry(guest.source).or_default() += 1;
+        }
+        let most = count.values().max();
+        let goes = self.guests.iter().position(|guest| count.get(&guest.source) == most);
+        goes.and_then(|goes| self.guests.remove(goes)).is_some()
     }
 
     /// Whoever had this place is done.
@@ -81,6 +92,8 @@ pub(super) fn source(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const ALL: usize = 64;
+
     fn has_to_go(place: &mut Place) -> bool {
         place.lost.try_recv() == Err(oneshot::error::TryRecvError::Closed)
     }
@@ -91,7 +104,7 @@ mod tests {
 
     #[test]
     fn one_source_displaces_itself_and_nobody_else() {
-        let mut crowd = Crowd::default();
+        let mut crowd = Crowd::of(ALL);
         let mut honest = crowd.admit("10.0.0.1".parse().unwrap());
         let mut flood = admit(&mut crowd, 10_000, |_| "10.0.0.9".to_owned());
         assert!(!has_to_go(&mut honest));
@@ -102,7 +115,7 @@ mod tests {
 
     #[test]
     fn many_sources_displace_the_oldest_and_a_newcomer_is_always_let_in() {
-        let mut crowd = Crowd::default();
+        let mut crowd = Crowd::of(ALL);
         let mut flood = admit(&mut crowd, 1_000, |n| format!("10.0.{}.{}", n / 250, n % 250));
         let mut honest = crowd.admit("10.9.9.9".parse().unwrap());
         assert!(!has_to_go(&mut honest));
@@ -112,8 +125,18 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_from_a_few_machines_displaces_itself_and_nobody_else() {
+        let mut crowd = Crowd::of(ALL);
+        let mut honest = crowd.admit("10.9.9.9".parse().unwrap());
+        let mut flood = admit(&mut crowd, 10_000, |n| format!("10.0.0.{}", n % 10));
+        assert!(!has_to_go(&mut honest));
+        let stay = flood.iter_mut().map(has_to_go).filter(|gone| !*gone).count();
+        assert_eq!(stay, ALL - 1);
+    }
+
+    #[test]
     fn who_is_done_makes_room() {
-        let mut crowd = Crowd::default();
+        let mut crowd = Crowd::of(ALL);
         let places = admit(&mut crowd, OF_ONE_SOURCE, |_| "10.0.0.9".to_owned());
         for place in &places {
             crowd.leave(place);
@@ -123,7 +146,7 @@ mod tests {
 
     #[test]
     fn where_room_is_wanting_the_oldest_goes() {
-        let mut crowd = Crowd::default();
+        let mut crowd = Crowd::of(ALL);
         let mut places = admit(&mut crowd, 2, |n| format!("10.0.0.{n}"));
         assert!(crowd.shed());
         assert_eq!(places.iter_mut().map(has_to_go).collect::<Vec<_>>(), [true, false]);

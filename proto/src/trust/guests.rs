@@ -10,14 +10,15 @@ use super::acceptor::Peer;
 use super::crowd::source;
 use super::policy::party;
 
-/// Far above what one coordinator needs, and far below the descriptors that a service has.
-const ALL: usize = 256;
 /// Of one operator, or of one source where nobody has a certificate.
 const OF_ONE: usize = 32;
 
 /// Open connections.
-#[derive(Debug, Default)]
-pub(super) struct Guests(Mutex<HashMap<Party, usize>>);
+#[derive(Debug)]
+pub(super) struct Guests {
+    seats: usize,
+    open: Mutex<HashMap<Party, usize>>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Party {
@@ -36,13 +37,18 @@ pub(super) struct Seat {
 /// The house is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
-    #[error("{ALL} are open already")]
-    All,
+    #[error("{0} are open already")]
+    All(usize),
     #[error("{OF_ONE} of the same party are open already")]
     OfOne,
 }
 
 impl Guests {
+    /// A house of so many seats.
+    pub(super) fn of(seats: usize) -> Arc<Self> {
+        Arc::new(Self { seats, open: Mutex::default() })
+    }
+
     /// Seats one more connection of this peer.
     pub(super) fn seat(self: &Arc<Self>, peer: &Peer) -> Result<Seat, Full> {
         let party = match &peer.identity {
@@ -50,8 +56,8 @@ impl Guests {
             None => Party::Source(source(peer.address.ip())),
         };
         let mut open = self.open();
-        if open.values().sum::<usize>() >= ALL {
-            return Err(Full::All);
+        if open.values().sum::<usize>() >= self.seats {
+            return Err(Full::All(self.seats));
         }
         let of_one = open.entry(party.clone()).or_default();
         if *of_one >= OF_ONE {
@@ -63,7 +69,7 @@ impl Guests {
 
     fn open(&self) -> MutexGuard<'_, HashMap<Party, usize>> {
         // No code that can panic runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,6 +90,8 @@ mod tests {
     use super::*;
     use crate::trust::{ChannelBinding, Identity, OperatorName, Role, SiteId, Who};
 
+    const ALL: usize = 256;
+
     fn operator(name: &str, role: Role) -> Peer {
         let name = OperatorName::try_from(name).unwrap();
         let site = SiteId("0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9".parse().unwrap());
@@ -98,7 +106,7 @@ mod tests {
 
     #[test]
     fn one_party_does_not_fill_the_house() {
-        let guests = Arc::<Guests>::default();
+        let guests = Guests::of(ALL);
         let alice = operator("alice", Role::Viewer);
         let mut seats: Vec<Seat> = (0..OF_ONE).map(|_| guests.seat(&alice).unwrap()).collect();
         assert_eq!(guests.seat(&alice).unwrap_err(), Full::OfOne);
@@ -113,7 +121,7 @@ mod tests {
 
     #[test]
     fn where_nobody_is_known_a_source_is_a_party() {
-        let guests = Arc::<Guests>::default();
+        let guests = Guests::of(ALL);
         let of = |address: &str| guests.seat(&stranger(address));
         let _many: Vec<Seat> =
             (0..OF_ONE).map(|n| of(&format!("2001:db8::{n}")).unwrap()).collect();
@@ -123,9 +131,9 @@ mod tests {
 
     #[test]
     fn there_is_an_end_of_seats_for_all_together() {
-        let guests = Arc::<Guests>::default();
+        let guests = Guests::of(ALL);
         let of = |n: usize| guests.seat(&stranger(&format!("10.0.{}.{}", n / 250, n % 250)));
         let _seats: Vec<Seat> = (0..ALL).map(|n| of(n).unwrap()).collect();
-        assert_eq!(of(ALL).unwrap_err(), Full::All);
+        assert_eq!(of(ALL).unwrap_err(), Full::All(ALL));
     }
 }

@@ -33,7 +33,7 @@ mod words;
 mod tests;
 
 pub use crate::generated::trust as calls;
-pub use acceptor::{ChannelBinding, Connection, Peer, incoming};
+pub use acceptor::{ChannelBinding, Connection, Peer, Room, incoming, incoming_within, listen};
 pub use authority::{IssuedCertificate, NodeKey, SigningRequest};
 pub use bounds::Bounds;
 pub use bundle::{BUNDLE_BYTES, BundleError, Denial, Denied, SignedBundle, TrustBundle};

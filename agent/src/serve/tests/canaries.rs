@@ -91,7 +91,7 @@ async fn no_secret_leaves_the_agent_by_what_it_tells_logs_or_keeps() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("executor.sock");
     let socket = UnixListener::bind(&path).unwrap();
-    tokio::spawn(listen(socket, Admission::of_this_process(), Arc::new(Local(worker))));
+    tokio::spawn(executor::listen(socket, Admission::of_this_process(), Arc::new(Local(worker))));
     let config = server_config(&node_credentials(&roots, &name)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
