@@ -139,3 +139,35 @@ async fn a_node_whose_certificate_has_ended_is_recovered_by_its_known_key_alone(
     let error = cluster.renew(address, NodeCall::Recover).await.unwrap_err();
     assert!(matches!(error, RenewError::NoKey(_)), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_store_that_was_set_back_takes_the_newer_key_when_told_so_and_an_older_one_never() {
+    let cluster = Cluster::enrolled(1).await;
+    let address = cluster.start().await;
+    let first = Arc::new(FakeHost::bare());
+    first.state().files.extend(cluster.host.state().files.clone());
+    cluster.renew(address, NodeCall::Now).await.unwrap();
+    // The backup of a moment at which nobody writes.
+    let files = ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm"];
+    let state = cluster.folder.path().join("state");
+    let backup = files.map(|file| std::fs::read(state.join(file)).ok());
+    cluster.renew(address, NodeCall::Now).await.unwrap();
+    let newest = cluster.keys();
+    for (file, content) in files.iter().zip(backup) {
+        std::fs::remove_file(state.join(file)).ok();
+        if let Some(content) = content {
+            std::fs::write(state.join(file), content).unwrap();
+        }
+    }
+    assert_ne!(cluster.keys(), newest);
+    let error = cluster.renew(address, NodeCall::Now).await.unwrap_err();
+    assert!(error.why().contains("renew --restored cp-1"), "{error:?}");
+    let error = cluster.renew(start(&first).await, NodeCall::Restored).await.unwrap_err();
+    assert!(matches!(error, RenewError::Past), "{error:?}");
+    cluster.renew(address, NodeCall::Restored).await.unwrap();
+    assert_eq!(cluster.keys(), [cluster.shown(address).await]);
+
+    cluster.site.store().unwrap().retire_node(&cp_1()).unwrap();
+    let error = cluster.renew(address, NodeCall::Restored).await.unwrap_err();
+    assert!(matches!(error, RenewError::NoKey(_)), "a node that was denied: {error:?}");
+}

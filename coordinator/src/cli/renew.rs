@@ -26,6 +26,9 @@ pub(super) struct RenewArgs {
     /// Also where the certificate has ended: the node is known by the key that it was given last
     #[arg(long, requires = "nodes")]
     recover: bool,
+    /// Also where the key is newer than the state folder, which was restored from a backup
+    #[arg(long, conflicts_with = "recover")]
+    restored: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -40,10 +43,14 @@ impl RenewArgs {
             let message = format!("the specification does not name {stranger}");
             return Err(CliError::message(Exit::Usage, message).hint("no node was asked"));
         }
-        let call = match (self.recover, self.all || !self.nodes.is_empty()) {
-            (true, _) => NodeCall::Recover,
-            (false, true) => NodeCall::Now,
-            (false, false) => NodeCall::WhenDue,
+        let call = if self.recover {
+            NodeCall::Recover
+        } else if self.restored {
+            NodeCall::Restored
+        } else if self.all || !self.nodes.is_empty() {
+            NodeCall::Now
+        } else {
+            NodeCall::WhenDue
         };
         let nodes =
             if self.nodes.is_empty() { known } else { self.nodes.iter().cloned().collect() };
@@ -83,7 +90,8 @@ mod tests {
         let error = parse(&["cp-9"]).unwrap().run().await.unwrap_err();
         assert_eq!(error.exit, Exit::Usage);
         assert!(error.text().contains("does not name cp-9"), "{}", error.text());
-        for wrong in [&["--all", "cp-1"][..], &["--recover"]] {
+        for wrong in [&["--all", "cp-1"][..], &["--recover"], &["--recover", "--restored", "cp-1"]]
+        {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

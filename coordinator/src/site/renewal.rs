@@ -26,6 +26,9 @@ pub enum NodeCall {
     Now,
     /// Now, also where its certificate has ended: its key, which the store knows, is proof enough.
     Recover,
+    /// Now, whichever key it shows that the store has never heard of: the state folder was restored
+    /// from a backup that is older than the key.
+    Restored,
 }
 
 /// What came of it.
@@ -54,6 +57,12 @@ pub enum RenewError {
     )]
     Retired,
     #[error(
+        "it shows a key that it was given long ago: a clone, an old snapshot or a copy of its disk; it is \
+         in quarantine and gets no orders. Take it off the network, or run `quorate-agent reset \
+         --identity` there and enrol it anew"
+    )]
+    Past,
+    #[error(
         "no key of it is known here, so that nothing but a certificate that holds could prove who it is; \
          enrol it anew with a token of `quorate node token {0}`"
     )]
@@ -65,9 +74,12 @@ impl RenewError {
     pub fn why(&self) -> String {
         match self {
             Self::Fleet(error) => error.why(),
-            Self::Site(_) | Self::Unread(_) | Self::Other(_) | Self::Retired | Self::NoKey(_) => {
-                quorate_proto::in_one_line(self)
-            }
+            Self::Site(_)
+            | Self::Unread(_)
+            | Self::Other(_)
+            | Self::Retired
+            | Self::Past
+            | Self::NoKey(_) => quorate_proto::in_one_line(self),
         }
     }
 }
@@ -101,19 +113,18 @@ pub async fn renew(
     call: NodeCall,
     now: SystemTime,
 ) -> Result<Renewed, RenewError> {
-    let mut recovery = None;
-    if call == NodeCall::Recover {
-        let known = site.keys_of(node)?.filter(|keys| !keys.is_empty());
-        let known = known.ok_or_else(|| RenewError::NoKey(node.clone()))?;
-        let keys = NodeKeys { known: Some(known.into_iter().collect()), ended_too: true };
-        recovery = Some(calls.shown(node, &keys).map_err(SiteError::Trust)?);
-    }
-    let calls = recovery.as_ref().unwrap_or(calls);
+    let other = other_keys(site, node, call)?;
+    let other = other.map(|keys| calls.shown(node, &keys)).transpose();
+    let other = other.map_err(SiteError::Trust)?;
+    let calls = other.as_ref().unwrap_or(calls);
     let begun = begun(site, calls, node).await?;
     let shown = calls.status(node).await?.certificate;
     let (identity, seen) = read_leaf(&shown.clone().into()).map_err(RenewError::Unread)?;
     if identity != (Identity { site: site.id(), who: Who::Node(node.clone()) }) {
         return Err(RenewError::Other(identity));
+    }
+    if call == NodeCall::Restored && site.is_past(node, &seen.key)? {
+        return Err(RenewError::Past);
     }
     if call == NodeCall::WhenDue && !begun && !past(&seen, 1, now) {
         return Ok(Renewed::NotDue(seen.not_after));
@@ -127,6 +138,25 @@ pub async fn renew(
     new.status(node).await?;
     site.settle(node, &next.key)?;
     Ok(Renewed::Until(next.not_after))
+}
+
+/// Where a node may show something else than what the store would have it show.
+fn other_keys(
+    site: &Site,
+    node: &NodeName,
+    call: NodeCall,
+) -> Result<Option<NodeKeys>, RenewError> {
+    if matches!(call, NodeCall::WhenDue | NodeCall::Now) {
+        return Ok(None);
+    }
+    // A node that was denied has none left, and is not let in by these ways either.
+    let known = site.keys_of(node)?.filter(|keys| !keys.is_empty());
+    let known = known.ok_or_else(|| RenewError::NoKey(node.clone()))?;
+    Ok(Some(if call == NodeCall::Recover {
+        NodeKeys { known: Some(known.into_iter().collect()), ended_too: true }
+    } else {
+        NodeKeys::default()
+    }))
 }
 
 /// Whether so many thirds of a certificate's life are over.
@@ -163,6 +193,14 @@ impl Site {
     /// The keys that a node may show, the newest first; `None` where nothing is known of it.
     fn keys_of(&self, node: &NodeName) -> Result<Option<Vec<KeyDigest>>, SiteError> {
         self.store()?.keys_of(node).map_err(SiteError::Store)
+    }
+
+    /// Whether the node was given this key, and may show it no more.
+    fn is_past(&self, node: &NodeName, key: &KeyDigest) -> Result<bool, SiteError> {
+        let store = self.store()?;
+        let given = store.certificate(key).map_err(SiteError::Store)?.is_some();
+        let of_use = store.keys_of(node).map_err(SiteError::Store)?.unwrap_or_default();
+        Ok(given && !of_use.contains(key))
     }
 
     fn settle(&self, node: &NodeName, key: &KeyDigest) -> Result<(), SiteError> {

@@ -7,7 +7,7 @@ use quorate_proto::trust::{Role, SiteId, read_leaf};
 use serde::Serialize;
 
 use super::renewal::past;
-use super::{Site, SiteError};
+use super::{Phase, Site, SiteError};
 use crate::fleet::{FleetError, NodeTrust};
 use crate::store::CertificateState;
 
@@ -18,6 +18,8 @@ pub struct TrustStanding {
     pub site: SiteId,
     /// Of the site's own bundle.
     pub generation: u64,
+    /// A change of roots is under way.
+    pub rotates: bool,
     /// How many entries its deny list has.
     pub denied: usize,
     pub authorities: Vec<Ending>,
@@ -112,6 +114,7 @@ impl TrustStanding {
         Ok(Self {
             site: site.id(),
             generation: bundle.generation,
+            rotates: site.phase()? != Phase::Standby,
             denied: bundle.deny.len(),
             authorities: ends.into_iter().map(|(name, ends)| Ending { name, ends }).collect(),
             nodes: nodes

@@ -15,6 +15,9 @@ pub fn text(standing: &TrustStanding) -> String {
         "site {}, trust bundle of generation {}, {} denied\n\n",
         standing.site, standing.generation, standing.denied
     );
+    if standing.rotates {
+        text += "the roots are being changed; `quorate trust rotate --dry-run` says how far that is\n\n";
+    }
     for authority in &standing.authorities {
         line(&mut text, format_args!("{:<30} ends {}", authority.name, moment(authority.ends)));
     }
@@ -173,6 +176,7 @@ mod tests {
         TrustStanding {
             site: SiteId::random(),
             generation: 3,
+            rotates: true,
             denied: 1,
             authorities: vec![Ending { name: "nodes-root", ends: 300 }],
             nodes: vec![
@@ -235,6 +239,7 @@ mod tests {
         let text = text(&standing());
         for told in [
             "generation 3, 1 denied",
+            "the roots are being changed",
             "alice (viewer)",
             "past",
             "1970-01-01 00:01:30",

@@ -47,7 +47,8 @@ pub enum TrustError {
         "who answers as {node} shows a key that is not its newest: a clone (an old snapshot, or a \
          copy of its disk), or a key that was denied; it is in quarantine and gets no orders. Take \
          a copy off the network; if it is the node itself, run `quorate-agent reset --identity` \
-         there and enrol it with a token of `quorate node token {node}`"
+         there and enrol it with a token of `quorate node token {node}`, or, if the state folder was \
+         restored from a backup since, run `quorate trust renew --restored {node}`"
     )]
     OtherKey { node: NodeName },
     /// Which keys a node may show is not known at this moment.
