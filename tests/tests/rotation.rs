@@ -201,3 +201,19 @@ async fn a_token_of_before_is_void_and_a_new_one_serves_in_the_midst_of_it() {
     assert_eq!(Run::retiring(address).go(&cluster).await, Rotated::Whole);
     asked(&admin(&reopened(&cluster)), address).await.unwrap();
 }
+
+#[tokio::test]
+async fn where_the_new_roots_sign_without_their_bundle_no_node_enrols_in_vain() {
+    let cluster = Cluster::enrolled(1).await;
+    let (address, now) = (cluster.start().await, SystemTime::now());
+    let bundle = cluster.folder.path().join("state/trust.json");
+    let waits = Run::at(nowhere().await).go(&cluster).await;
+    assert!(matches!(waits, Rotated::Waits(Phase::Announced, _)), "{waits:?}");
+    let announced = std::fs::read(&bundle).unwrap();
+    assert_eq!(Run::at(address).go(&cluster).await, Rotated::Overlaps);
+    // As a crash between the two leaves it.
+    std::fs::write(&bundle, announced).unwrap();
+    let (site, fresh) = (reopened(&cluster), FakeHost::bare());
+    let error = enrol_at(&site, now, &token(&site, now), &fresh).await.unwrap_err();
+    assert!(matches!(error, EnrolError::Refused(_)), "{error:?}");
+}

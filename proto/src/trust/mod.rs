@@ -32,7 +32,7 @@ mod tests;
 
 pub use crate::generated::trust as calls;
 pub use acceptor::{ChannelBinding, Connection, Peer, incoming};
-pub use authority::{IssuedCertificate, NodeKey, SigningRequest};
+pub use authority::{BACKDATE, IssuedCertificate, NodeKey, SigningRequest};
 pub use bundle::{BUNDLE_BYTES, BundleError, Denial, Denied, SignedBundle, TrustBundle};
 pub use certificate::{KeyDigest, read_leaf};
 pub use channel::{enrol_channel, node_channel, node_channel_of};
