@@ -141,14 +141,15 @@ async fn nothing_is_dropped_before_every_node_is_there() {
     assert_eq!(looked.0, Phase::Announced);
     assert!(looked.1[&cp_1()].contains("keeps generation 1"), "{looked:?}");
 
-    // It is told, and gone again before it was renewed.
-    cluster.host.interrupt_after(1);
+    // It is told twice, and its disk fails before it was renewed.
+    cluster.host.interrupt_after(2);
     let waits = Run::retiring(address).go(&cluster).await;
-    assert!(matches!(waits, Rotated::Waits(Phase::InUse | Phase::Announced, _)), "{waits:?}");
+    let Rotated::Waits(Phase::InUse, late) = waits else { panic!("{waits:?}") };
+    assert!(late[&cp_1()].contains("did not sign its certificate"), "{late:?}");
     assert!(reopened(&cluster).bundle().unwrap().0.operator_roots.len() == 2);
     assert!(cluster.host.revive());
     let waits = Run::retiring(nowhere).go(&cluster).await;
-    assert!(matches!(waits, Rotated::Waits(Phase::InUse | Phase::Announced, _)), "{waits:?}");
+    assert!(matches!(waits, Rotated::Waits(Phase::InUse, _)), "{waits:?}");
     assert_eq!(Run::retiring(address).go(&cluster).await, Rotated::Whole);
 }
 
@@ -200,4 +201,20 @@ async fn a_token_of_before_is_void_and_a_new_one_serves_in_the_midst_of_it() {
     asked(&admin(&site), address).await.unwrap();
     assert_eq!(Run::retiring(address).go(&cluster).await, Rotated::Whole);
     asked(&admin(&reopened(&cluster)), address).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_the_new_roots_sign_without_their_bundle_no_node_enrols_in_vain() {
+    let cluster = Cluster::enrolled(1).await;
+    let (address, now) = (cluster.start().await, SystemTime::now());
+    let bundle = cluster.folder.path().join("state/trust.json");
+    let waits = Run::at(nowhere().await).go(&cluster).await;
+    assert!(matches!(waits, Rotated::Waits(Phase::Announced, _)), "{waits:?}");
+    let announced = std::fs::read(&bundle).unwrap();
+    assert_eq!(Run::at(address).go(&cluster).await, Rotated::Overlaps);
+    // As a crash between the two leaves it.
+    std::fs::write(&bundle, announced).unwrap();
+    let (site, fresh) = (reopened(&cluster), FakeHost::bare());
+    let error = enrol_at(&site, now, &token(&site, now), &fresh).await.unwrap_err();
+    assert!(matches!(error, EnrolError::Refused(_)), "{error:?}");
 }

@@ -62,6 +62,11 @@ enum Whom {
         #[command(flatten)]
         with: DenyWith,
     },
+    /// All certificates that operators were given so far; runs under way lose theirs too
+    Operators {
+        #[command(flatten)]
+        with: DenyWith,
+    },
     /// All certificates of a node; `quorate node token` lets it in again
     Node {
         #[arg(value_parser = node_name)]
@@ -145,6 +150,7 @@ impl DenyArgs {
     async fn run(&self) -> Result<Exit, CliError> {
         let (deny, with) = match &self.whom {
             Whom::Operator { name, with } => (Deny::Operator(name.clone()), with),
+            Whom::Operators { with } => (Deny::Operators, with),
             Whom::Node { name, with } => (Deny::Node(name.clone()), with),
             Whom::Key { digest, with } => (Deny::Key(*digest), with),
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use quorate_proto::Secret;
-use quorate_proto::trust::{Credentials, Identity, OperatorName, Role, Who};
+use quorate_proto::trust::{BACKDATE, Credentials, Identity, OperatorName, Role, Who};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{make_private, read, write_private};
@@ -112,10 +112,14 @@ impl Site {
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<OperatorCredentials, SiteError> {
-        let credentials = self.roots.operator(name, role, lifetime, now);
+        let (bundle, _) = self.bundle()?;
+        // Right after all were called in, one that began before that moment would be refused as well.
+        let epoch = u64::try_from(bundle.epoch).unwrap_or_default();
+        let from = now.max(SystemTime::UNIX_EPOCH + Duration::from_secs(epoch) + BACKDATE);
+        let credentials = self.roots.operator(name, role, lifetime, from);
         let mut credentials = credentials.map_err(SiteError::Trust)?;
         // During a change of roots nodes show certificates of either.
-        credentials.peer_roots_pem = self.bundle()?.0.node_roots_pem();
+        credentials.peer_roots_pem = bundle.node_roots_pem();
         let identity = credentials.identity().map_err(SiteError::Trust)?;
         Ok(OperatorCredentials { credentials, identity, name: name.clone(), role })
     }

@@ -22,6 +22,8 @@ const KEY_MEMORY: Duration = Duration::from_hours(24 * 91);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deny {
     Operator(OperatorName),
+    /// All certificates that operators were given so far.
+    Operators,
     /// All certificates that the node was given; a fresh token lets it in again.
     Node(NodeName),
     Key(KeyDigest),
@@ -59,6 +61,7 @@ impl Site {
                 let who = Denied::Party(format!("operator:{name}"));
                 bundle.deny.push(Denial { who, until: seconds(now + OPERATOR_MEMORY) });
             }
+            Deny::Operators => bundle.epoch = seconds(now),
             Deny::Key(key) => {
                 let who = Denied::Key(key.to_string());
                 bundle.deny.push(Denial { who, until: seconds(now + KEY_MEMORY) });
@@ -87,7 +90,10 @@ impl Site {
 
 #[cfg(test)]
 mod tests {
+    use quorate_proto::trust::Policy;
+
     use super::*;
+    use crate::site::OperatorCredentials;
 
     #[test]
     fn each_denial_is_a_signed_generation_of_its_own() {
@@ -106,6 +112,27 @@ mod tests {
         let later = now + OPERATOR_MEMORY + Duration::from_secs(1);
         let bundle = site.deny(&Deny::Key(KeyDigest([8; 32])), None, later).unwrap();
         assert_eq!(bundle.deny.len(), 2, "alice's certificates have all ended");
+    }
+
+    #[test]
+    fn operators_of_before_are_all_refused_and_those_of_after_are_taken_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let site = Site::create(&folder.path().join("state"), now).unwrap();
+        let taken = |operator: &OperatorCredentials| {
+            let policy = Policy::new(site.bundle().unwrap().0);
+            let seen = operator.credentials.seen().unwrap();
+            policy.check(&operator.identity, &seen, now).is_ok()
+        };
+        let before = site.run_credentials(now).unwrap();
+        assert!(taken(&before));
+        site.deny(&Deny::Operators, None, now).unwrap();
+        assert!(!taken(&before));
+        let after = site.run_credentials(now).unwrap();
+        assert!(taken(&after));
+        let seen = after.credentials.seen().unwrap();
+        assert_eq!(seen.not_before, seconds(now), "it holds on a node whose clock is right");
+        assert!(seen.not_after - seen.not_before <= 24 * 3600 + 600, "agents take no longer life");
     }
 
     #[test]

@@ -20,7 +20,7 @@ const ROOT_LIFETIME: Duration = Duration::from_hours(24 * 3652);
 /// The key of an issuing authority lies beside the site's records: it must not serve for long.
 const ISSUING_LIFETIME: Duration = Duration::from_hours(24 * 365);
 /// Clocks differ: a new certificate must hold on a node that is a little behind.
-pub(super) const BACKDATE: Duration = Duration::from_mins(5);
+pub const BACKDATE: Duration = Duration::from_mins(5);
 /// Ours have some 250 bytes; anything much larger only costs time to parse.
 const MAX_REQUEST: usize = 4096;
 

@@ -34,7 +34,7 @@ mod tests;
 
 pub use crate::generated::trust as calls;
 pub use acceptor::{ChannelBinding, Connection, Peer, Room, incoming, incoming_within, listen};
-pub use authority::{IssuedCertificate, NodeKey, SigningRequest};
+pub use authority::{BACKDATE, IssuedCertificate, NodeKey, SigningRequest};
 pub use bounds::Bounds;
 pub use bundle::{BUNDLE_BYTES, BundleError, Denial, Denied, SignedBundle, TrustBundle};
 pub use certificate::{KeyDigest, read_leaf};

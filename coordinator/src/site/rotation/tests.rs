@@ -134,6 +134,7 @@ fn a_change_that_ended_before_its_keys_were_in_place_does_not_lose_them() {
     for _ in 0..3 {
         folder.announce();
         folder.heard();
+        folder.can_deny();
         folder.use_new();
         folder.heard();
         folder.retire();
