@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use futures_util::stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
 use super::*;
@@ -89,6 +89,8 @@ impl Stranger {
             let length = u32::from_be_bytes([0, a, b, c]);
             let mut payload = vec![0; usize::try_from(length).unwrap()];
             self.stream.read_exact(&mut payload).await.ok()?;
+            // Whoever stays as long as may be does not take leave.
+            self.answers_pings &= kind != GO_AWAY;
             if kind != PING {
                 return Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload });
             } else if flags != ACK && self.answers_pings {
@@ -109,7 +111,8 @@ impl Stranger {
     /// How long until the other end hangs up.
     async fn cut_off_after(&mut self) -> Duration {
         let began = Instant::now();
-        while self.hear().await.is_some() {}
+        let cut_off = async { while self.hear().await.is_some() {} };
+        timeout(BOUNDS.connection * 2, cut_off).await.expect("it is not cut off");
         began.elapsed()
     }
 }
