@@ -343,13 +343,13 @@ async fn a_node_with_a_key_that_is_not_its_newest_is_a_stranger() {
 #[tokio::test]
 async fn a_certificate_that_has_ended_is_taken_for_its_known_key_and_for_no_other() {
     let now = SystemTime::now();
-    let roots = Roots::create(SiteId::random(), now - 200 * 24 * HOUR).unwrap();
     let long_ago = now - 100 * 24 * HOUR;
+    let roots = Roots::create(SiteId::random(), long_ago).unwrap();
     let (ended, other) = (node(&roots, "cp-1", long_ago), node(&roots, "cp-1", now));
     let own = BTreeSet::from([ended.key_digest().unwrap()]);
     let others = BTreeSet::from([other.key_digest().unwrap()]);
     let address = serve(server_config(&ended).unwrap()).await;
-    let stranger = Roots::create(roots.site(), now - 200 * 24 * HOUR).unwrap();
+    let stranger = Roots::create(roots.site(), long_ago).unwrap();
     let forged = serve(server_config(&node(&stranger, "cp-1", long_ago)).unwrap()).await;
     for (address, known, ended_too, taken) in [
         (address, Some(own.clone()), true, true),
