@@ -51,7 +51,10 @@ impl RotateArgs {
         if self.dry_run {
             let looked = rotation.look(SystemTime::now()).await;
             let (phase, late) = looked.map_err(|error| site::error(&error))?;
-            ui::print(&format!("{}\nnext: {}\n{}", stands(phase), next(phase), names(&late)));
+            ui::print(&format!("{}\nnext: {}\n", stands(phase), next(phase)));
+            if !late.is_empty() {
+                ui::print(&format!("these nodes would be waited for\n{}", names(&late)));
+            }
             return Ok(if late.is_empty() { Exit::Holds } else { Exit::Blocked });
         }
         // Runs hold credentials that the old roots may not outlive.
@@ -62,7 +65,7 @@ impl RotateArgs {
         let gone = rotation.go(SystemTime::now(), &tell).await;
         match gone.map_err(|error| site::error(&error))? {
             Rotated::Whole => {
-                ui::print("the site has one root of each kind, and every node knows\n");
+                ui::print("the site has one root of each kind, and no node is waited for\n");
                 Ok(Exit::Holds)
             }
             Rotated::Overlaps => {

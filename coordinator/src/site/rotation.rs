@@ -120,7 +120,7 @@ impl Rotation<'_> {
                 }
                 Phase::Announced => {
                     let void = site.use_new(self.root_keys, now)?;
-                    tell("every node knows the new roots; they sign from now on");
+                    tell("no node is waited for: the new roots sign from now on");
                     for node in void {
                         tell(&format!(
                             "the token of {node} pins the old root and is void; make another: `quorate node \
