@@ -6,7 +6,7 @@ BIN := target/debug
 # The lab's nodes install the agent as people do, by apt.
 LAB_ENV = QUORATE_BIN=$(abspath $(BIN)) QUORATE_AGENT=$(abspath $(BIN)/quorate-agent.deb)
 
-.PHONY: help build test fmt lint unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent bench-storm bench-storm-lab bench-enrol sim fuzz packages packages-check agent-deb vm-test
+.PHONY: help build test fmt lint units unit lab-test crash-matrix demo demo-down bench-bringup bench-overhead bench-apply bench-agent bench-storm bench-storm-lab bench-enrol sim fuzz packages packages-check agent-deb vm-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -23,7 +23,7 @@ packages-check: ## lintian, rpmlint, the same bytes when packed again, and rpm's
 agent-deb: build
 	packaging/build dev
 
-test: fmt lint unit lab-test vm-test ## formatting, clippy, all tests, the lab (real nodes, real kubeadm) and a virtual machine
+test: fmt lint units unit lab-test vm-test ## formatting, clippy, all tests, the lab (real nodes, real kubeadm) and a virtual machine
 
 fmt:
 	cargo fmt --check
@@ -31,6 +31,9 @@ fmt:
 lint:
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then tests/lab/lint; else echo "shellcheck is not installed: the scripts are not checked"; fi
+
+units: build ## what systemd says of the packages' units, and how much they leave open
+	@if command -v systemd-analyze >/dev/null; then packaging/check-units $(BIN)/quorate-agent; else echo "systemd-analyze is not installed: the units are not checked"; fi
 
 unit: ## the tests that need no root and no nodes
 	cargo test $(CARGO_FLAGS) --workspace --lib --bins --test all
