@@ -40,6 +40,7 @@ fn six_bare_nodes_become_a_cluster_that_survives_what_happens_to_it() {
     nothing_that_was_written_holds_a_secret(&lab);
     let logs = quorate(&lab, &["audit", "verify"]);
     assert!(logs.status.success(), "{}", text(&logs));
+    nodes_get_new_keys_and_new_roots_while_they_work(&lab);
     a_control_plane_dies_and_comes_back(&lab);
     four_points_of_the_crash_matrix_hold(&lab);
 }
@@ -47,6 +48,23 @@ fn six_bare_nodes_become_a_cluster_that_survives_what_happens_to_it() {
 fn nothing_that_was_written_holds_a_secret(lab: &Lab) {
     let nodes = ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
     assert_eq!(leaks(lab, &nodes), [""; 0]);
+}
+
+fn nodes_get_new_keys_and_new_roots_while_they_work(lab: &Lab) {
+    let agent = || {
+        let show = ["systemctl", "show", "--property", "MainPID", "quorate-agent.service"];
+        text(&lab.in_node("cp-1", &show))
+    };
+    let (before, watch) = (agent(), Watch::begin(lab));
+    for words in [&["renew", "--all"][..], &["rotate"], &["rotate", "--retire"], &["status"]] {
+        let trust = quorate(lab, &[&["trust"][..], words].concat());
+        println!("{}", text(&trust));
+        assert!(trust.status.success(), "trust {words:?}");
+    }
+    let verify = quorate(lab, &["verify"]);
+    assert!(verify.status.success(), "{}", text(&verify));
+    watch.writes.expect(5, "while trust changed");
+    assert_eq!(agent(), before, "the agent was started again");
 }
 
 fn a_control_plane_dies_and_comes_back(lab: &Lab) {

@@ -6,9 +6,6 @@ use super::{line, utc};
 use crate::fleet::{FleetError, Pushed};
 use crate::site::{Kept, RenewError, Renewed, TrustStanding};
 
-/// Of a key's digest: enough to tell keys apart.
-const KEY: usize = 16;
-
 /// All of it, what ends first is not sorted first: who asks looks for a name.
 pub fn text(standing: &TrustStanding) -> String {
     let mut text = format!(
@@ -23,8 +20,7 @@ pub fn text(standing: &TrustStanding) -> String {
     }
     text += "\nnodes' certificates\n";
     for held in &standing.nodes {
-        let key = held.key.get(..KEY).unwrap_or_default();
-        let state = held.state.as_str();
+        let (state, key) = (held.state.as_str(), &held.key);
         line(
             &mut text,
             format_args!(
@@ -34,21 +30,21 @@ pub fn text(standing: &TrustStanding) -> String {
             ),
         );
     }
-    text += "operators' certificates\n";
+    if !standing.operators.is_empty() {
+        text += "\noperators' certificates\n";
+    }
     for held in &standing.operators {
-        let (who, key) = (format!("{} ({})", held.name, held.role), held.key.get(..KEY));
-        let key = key.unwrap_or_default();
+        let (who, key) = (format!("{} ({})", held.name, held.role), &held.key);
         line(&mut text, format_args!("  {who:<29} ends {}  key {key}", moment(held.ends)));
     }
-    text += "what the nodes keep\n";
+    text += "\nwhat the nodes keep\n";
     for kept in &standing.kept {
         let node = kept.node.as_str();
         match (&kept.generation, &kept.why) {
             (Some(generation), _) => {
-                let shown = kept
-                    .certificate
-                    .as_ref()
-                    .map(|shown| format!(", shows {} until {}", shown.serial, moment(shown.ends)));
+                let shown = kept.certificate.as_ref().map(|shown| {
+                    format!(", shows serial {} until {}", shown.serial, moment(shown.ends))
+                });
                 let shown = shown.unwrap_or_default();
                 line(&mut text, format_args!("  {node:<20} generation {generation}{shown}"));
             }
@@ -242,8 +238,9 @@ mod tests {
             "the roots are being changed",
             "alice (viewer)",
             "past",
+            &"cd".repeat(32),
             "1970-01-01 00:01:30",
-            "cp-1                 generation 2, shows 0a1b until 1970-01-01 00:01:30",
+            "cp-1                 generation 2, shows serial 0a1b until 1970-01-01 00:01:30",
             "cp-2                 not known: no answer",
             "run `quorate trust renew cp-1`",
         ] {
