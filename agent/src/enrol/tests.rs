@@ -217,8 +217,9 @@ async fn who_is_not_approved_in_time_goes_on_later_with_the_same_key() {
 async fn coordinators_are_tried_in_turn_and_a_stranger_tells_more_than_silence() {
     let (site, other, disk) = (Site::start(0).await, Site::start(0).await, FakeHost::bare());
     // Nobody listens there: the port was ours a moment ago.
-    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let silent = silent.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    drop(listener);
     let (ours, strange) = (site.address.to_string(), other.address.to_string());
     let tries = [strange.clone(), silent.clone()];
     let error = enrol_at(&disk, &tries, &site.token, &|_| {}).await.unwrap_err();

@@ -78,8 +78,9 @@ nothing_left_of() {
 
 # Gives a thief on the machine the token of the medium.
 steal_token() {
-    in_guest 'set -e; install -d -m 700 /root/thief; echo "identityFolder: /root/thief/identity" >/root/thief/agent.yaml
-        mount -o ro LABEL=CIDATA /mnt; grep -o "qrt1_.*" /mnt/user-data >/root/thief/token; umount /mnt; test -s /root/thief/token'
+    # The agent keeps an identity as its own user.
+    in_guest 'set -e; umask 077; install -d -o quorate-agent /run/thief; echo "identityFolder: /run/thief/identity" >/run/thief/agent.yaml; chmod 644 /run/thief/agent.yaml
+        mount -o ro LABEL=CIDATA /mnt; grep -o "qrt1_.*" /mnt/user-data >/run/thief/token; umount /mnt; test -s /run/thief/token'
 }
 
 # Once it has served, nothing of it is on the machine's own disk: until the next start with the medium, of which cloud-init then
@@ -88,9 +89,9 @@ token_is_gone() {
     local copies
     steal_token
     in_guest test ! -e /etc/quorate/enrol.token || fail 'the token is still in /etc/quorate/enrol.token'
-    copies=$(in_guest 'grep -rlFf /root/thief/token /etc /run/cloud-init /var/lib /var/log /tmp || true')
+    copies=$(in_guest 'grep -rlFf /run/thief/token /etc /run/cloud-init /var/lib /var/log /tmp || true')
     [[ -z $copies ]] || fail "the token is still in $copies"
-    in_guest rm -r /root/thief
+    in_guest rm -r /run/thief
     step 'the token is gone from the machine'
 }
 
@@ -101,10 +102,10 @@ token_is_spent() {
     "$QUORATE_BIN/quorate" serve --state "$VM/site" --listen "$GATEWAY:7444" >"$VM/serve-again.log" 2>&1 &
     server=$!
     eventually 60 'quorate serves again' grep -q . "$VM/serve-again.log"
-    told=$(in_guest "quorate-agent --settings /root/thief/agent.yaml enrol --coordinator $GATEWAY:7444 --token-file /root/thief/token" 2>&1) &&
+    told=$(in_guest "quorate-agent --settings /run/thief/agent.yaml enrol --coordinator $GATEWAY:7444 --token-file /run/thief/token" 2>&1) &&
         fail 'the token of the medium has served twice'
     [[ $told == *refused* ]] || fail "the token of the medium was not refused: $told"
     kill -INT "$server"
-    in_guest rm -r /root/thief
+    in_guest rm -r /run/thief
     step "the token of the medium: $told"
 }
