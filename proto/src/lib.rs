@@ -22,7 +22,7 @@ pub mod wire;
 
 pub use audit::AuditHead;
 pub use causes::{causes, in_one_line};
-pub use digest::{DigestError, Sha256, hex};
+pub use digest::{DigestError, Sha256, hex, unhex};
 pub use event::{Activity, ActivityKind, Event, Failure};
 pub use facts::{CaFacts, EtcdFacts, EtcdMember, Facts, KubernetesFacts, Machine, UnderWay};
 pub use finding::{Drift, Finding};

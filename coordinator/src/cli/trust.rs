@@ -1,12 +1,10 @@
 //! `quorate trust`: whom the nodes trust, and until when everybody's certificates hold.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use quorate_proto::trust::{KeyDigest, OperatorName};
-use quorate_proto::{NodeName, Sha256};
+use quorate_proto::{NodeName, Sha256, unhex};
 
 use super::node::node_name;
 use super::operator::operator_name;
@@ -14,7 +12,8 @@ use super::renew::RenewArgs;
 use super::rotate::RotateArgs;
 use super::{CliError, ClusterArgs, Exit, load, site};
 use crate::fleet::{FleetError, Pushed, TrustCalls};
-use crate::site::{Deny, Site, SiteError, TrustStanding};
+use crate::site::{Deny, Site, TrustStanding};
+use crate::spec::ClusterSpec;
 use crate::ui::{self, Output, trust_text};
 
 /// Says whom the nodes trust, and trusts somebody no more
@@ -120,7 +119,7 @@ impl TrustArgs {
         match &self.command {
             TrustCommand::Status(args) => args.run().await,
             TrustCommand::Deny(args) => args.run().await,
-            TrustCommand::Push(args) => push(&args.cluster).await,
+            TrustCommand::Push(args) => args.run().await,
             TrustCommand::Renew(args) => args.run().await,
             TrustCommand::Rotate(args) => args.run().await,
             TrustCommand::Reissue(args) => args.run(),
@@ -156,11 +155,18 @@ impl DenyArgs {
         };
         let site = with.cluster.site()?;
         // Without it nobody could be told: better to hear of that while nothing is changed.
-        load(&with.cluster.file, "nobody was denied")?;
+        let spec = load(&with.cluster.file, "nobody was denied")?.spec;
         let denied = site.deny(&deny, with.keys.root_keys.as_deref(), SystemTime::now());
         let bundle = denied.map_err(|error| site::error(&error))?;
         ui::print(&format!("denied from generation {} on\n", bundle.generation));
-        push(&with.cluster).await
+        push(&site, &calls_to(&spec, &site)?).await
+    }
+}
+
+impl PushArgs {
+    async fn run(&self) -> Result<Exit, CliError> {
+        let site = self.cluster.site()?;
+        push(&site, &calls(&self.cluster, &site)?).await
     }
 }
 
@@ -178,9 +184,7 @@ impl ReissueArgs {
 }
 
 /// Exit code 1 where a node was not reached: it trusts as before until it is.
-async fn push(args: &ClusterArgs) -> Result<Exit, CliError> {
-    let site = args.site()?;
-    let calls = calls(args, &site)?;
+async fn push(site: &Site, calls: &TrustCalls) -> Result<Exit, CliError> {
     let (bundle, signed) = site.bundle().map_err(|error| site::error(&error))?;
     let pushed = calls.push(bundle.generation, &signed.to_json()).await;
     ui::print(&trust_text::pushed(bundle.generation, &pushed));
@@ -191,24 +195,18 @@ async fn push(args: &ClusterArgs) -> Result<Exit, CliError> {
 }
 
 pub(super) fn calls(args: &ClusterArgs, site: &Site) -> Result<TrustCalls, CliError> {
-    let spec = load(&args.file, "no node was asked")?.spec;
-    let make = || {
-        let credentials = site.run_credentials(SystemTime::now())?.credentials;
-        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
-        let known = site.known_keys()?;
-        TrustCalls::new(&spec, &site.id(), &credentials, &known).map_err(SiteError::Trust)
-    };
-    make().map_err(|error| site::error(&error))
+    calls_to(&load(&args.file, "no node was asked")?.spec, site)
+}
+
+fn calls_to(spec: &ClusterSpec, site: &Site) -> Result<TrustCalls, CliError> {
+    let credentials = site.run_credentials(SystemTime::now());
+    let calls = credentials.and_then(|run| site.trust_calls(spec, run.credentials));
+    calls.map_err(|error| site::error(&error))
 }
 
 fn digest(text: &str) -> Result<KeyDigest, String> {
     let known = Sha256::try_from(text.to_owned()).map_err(|error| error.to_string())?;
-    let byte = |pair: &[u8]| {
-        let pair = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(pair, 16).ok()
-    };
-    let bytes: Option<Vec<u8>> = known.as_str().as_bytes().chunks(2).map(byte).collect();
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+    let bytes = unhex(known.as_str()).and_then(|bytes| bytes.try_into().ok());
     bytes.map(KeyDigest).ok_or_else(|| "64 hexadecimal digits are needed".to_owned())
 }
 

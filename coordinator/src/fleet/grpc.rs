@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
-use super::{Fleet, FleetError, KnownKeys};
+use super::{Fleet, FleetError, KnownKeys, of_node};
 use crate::spec::ClusterSpec;
 
 /// An agent describes its node from memory and a few small files.
@@ -71,10 +71,7 @@ impl GrpcFleet {
     }
 
     fn client(&self, node: &NodeName) -> Result<NodeClient<Channel>, FleetError> {
-        self.nodes.get(node).cloned().ok_or_else(|| FleetError::Refused {
-            node: node.clone(),
-            why: "the specification does not name it".to_owned(),
-        })
+        of_node(&self.nodes, node)
     }
 }
 

@@ -5,6 +5,8 @@ mod grpc;
 mod known;
 mod trust;
 
+use std::collections::BTreeMap;
+
 pub use anchored::Anchored;
 use async_trait::async_trait;
 pub use grpc::GrpcFleet;
@@ -36,6 +38,14 @@ pub trait Fleet: Send + Sync {
         let why = "it hands out no audit log".to_owned();
         Err(FleetError::Refused { node: node.clone(), why })
     }
+}
+
+/// What is kept for a node of the specification.
+fn of_node<T: Clone>(nodes: &BTreeMap<NodeName, T>, node: &NodeName) -> Result<T, FleetError> {
+    nodes.get(node).cloned().ok_or_else(|| FleetError::Refused {
+        node: node.clone(),
+        why: "the specification does not name it".to_owned(),
+    })
 }
 
 /// Why a node did not do as asked.

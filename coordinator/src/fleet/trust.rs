@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use super::grpc::within;
-use super::{FleetError, KnownKeys};
+use super::{FleetError, KnownKeys, of_node};
 use crate::spec::ClusterSpec;
 
 /// A small file and a signature, at the agent.
@@ -143,10 +143,7 @@ impl TrustCalls {
     }
 
     fn of(&self, node: &NodeName) -> Result<TrustClient<Channel>, FleetError> {
-        self.nodes.get(node).cloned().ok_or_else(|| FleetError::Refused {
-            node: node.clone(),
-            why: "the specification does not name it".to_owned(),
-        })
+        of_node(&self.nodes, node)
     }
 
     /// Gives the bundle, a signed one as JSON, to each node that has an older one.

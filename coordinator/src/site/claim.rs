@@ -89,11 +89,7 @@ pub(super) fn answer(
         Claimed::Granted => {
             let issued =
                 site.roots.certify_node(&token.node, &request, now).map_err(Refusal::Sign)?;
-            let certificate = StoredCertificate {
-                der: issued.chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default(),
-                issued_at: seconds(now),
-                not_after: seconds(issued.not_after),
-            };
+            let certificate = StoredCertificate::of(&issued, now);
             let signed = store.sign(&token, &key, &certificate, &claim.facts_json);
             if !signed.map_err(Refusal::Store)? {
                 return Err(Refusal::Burned);
@@ -110,7 +106,6 @@ pub(super) fn answer(
         Claimed::KnownKey => return Err(Refusal::KnownKey),
     };
     let mut granted = site.roots.grant(site.roots.node_chain(der.into()));
-    // A token that is used up is still the node's: it can ask again.
     granted.bundle = signed.to_json();
     Ok(Answer::Granted(token.node, granted))
 }

@@ -19,8 +19,10 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 pub use enrolment::{Tiding, serve_enrolment};
 pub(crate) use folder::replace_private;
 pub use keys::ROOT_KEYS;
@@ -39,8 +41,8 @@ pub use standing::{Ending, Kept, NodeStanding, OperatorStanding, Shown, TrustSta
 pub use trust::Deny;
 pub use unclaimed::{ClaimNodeError, ClaimedNode, Target, claim_node};
 
-use crate::fleet::KnownKeys;
-use crate::spec::Role as NodeRole;
+use crate::fleet::{KnownKeys, TrustCalls};
+use crate::spec::{ClusterSpec, Role as NodeRole};
 use crate::store::{Approval, Store, StoreError, TokenRecord, TokenState};
 use folder::{make_private, read, write_private};
 use keys::{keep, keep_root_keys, load_root_keys, refuse_older};
@@ -198,6 +200,17 @@ impl Site {
     /// Which keys the nodes have, as far as the store knows them.
     pub fn known_keys(&self) -> Result<KnownKeys, SiteError> {
         Ok(KnownKeys::of(self.store()?))
+    }
+
+    /// The calls about trust to the nodes of a specification. Connects to nobody yet.
+    pub fn trust_calls(
+        &self,
+        spec: &ClusterSpec,
+        credentials: Credentials,
+    ) -> Result<TrustCalls, SiteError> {
+        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
+        TrustCalls::new(spec, &self.id(), &credentials, &self.known_keys()?)
+            .map_err(SiteError::Trust)
     }
 
     /// The site's store, opened.

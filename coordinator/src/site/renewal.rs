@@ -218,16 +218,12 @@ impl Site {
         let request = SigningRequest::from_der(csr).map_err(SiteError::Trust)?;
         let issued = self.roots.certify_node(node, &request, now).map_err(SiteError::Trust)?;
         let key = request.key_digest();
-        let chain: Vec<Vec<u8>> = issued.chain.iter().map(|part| part.to_vec()).collect();
-        let certificate = StoredCertificate {
-            der: chain.first().cloned().unwrap_or_default(),
-            issued_at: seconds(now),
-            not_after: seconds(issued.not_after),
-        };
+        let certificate = StoredCertificate::of(&issued, now);
         let recorded = self.store()?.renew(node, shown, (&key, &certificate));
         if !recorded.map_err(SiteError::Store)? {
             return Err(RenewError::Retired);
         }
+        let chain = issued.chain.iter().map(|part| part.to_vec()).collect();
         Ok(Next { key, chain, not_after: certificate.not_after })
     }
 }

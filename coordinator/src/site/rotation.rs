@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use quorate_proto::NodeName;
 use quorate_proto::trust::RootsPem;
 
@@ -94,7 +93,7 @@ impl Rotation<'_> {
     ) -> Result<Rotated, SiteError> {
         loop {
             // Whatever a step changed is read anew.
-            let site = Site::open(self.state)?;
+            let site = Arc::new(Site::open(self.state)?);
             let phase = site.phase()?;
             if phase == Phase::Standby && !self.retire {
                 site.announce(self.root_keys, now)?;
@@ -175,12 +174,11 @@ impl Rotation<'_> {
     }
 
     /// Gives a certificate of the new root to every node that shows another one.
-    async fn renew(&self, site: &Site, now: SystemTime) -> Result<(), SiteError> {
+    async fn renew(&self, site: &Arc<Site>, now: SystemTime) -> Result<(), SiteError> {
         let behind = self.behind(site, now).await?.into_keys().collect();
-        let site = Arc::new(Site::open(&site.folder)?);
-        let calls = self.calls(&site, now)?;
+        let calls = self.calls(site, now)?;
         // Who was not renewed is found out by the next question.
-        drop(renew_all(&site, &calls, behind, NodeCall::Now, now).await);
+        drop(renew_all(site, &calls, behind, NodeCall::Now, now).await);
         Ok(())
     }
 
@@ -194,9 +192,7 @@ impl Rotation<'_> {
         let [_, nodes] = site.newest_roots()?;
         let mut credentials = site.run_credentials(now)?.credentials;
         credentials.peer_roots_pem = nodes;
-        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
-        let calls = TrustCalls::new(self.spec, &site.id(), &credentials, &site.known_keys()?);
-        let answers = calls.map_err(SiteError::Trust)?.statuses().await;
+        let answers = site.trust_calls(self.spec, credentials)?.statuses().await;
         Ok(answers
             .into_iter()
             .filter_map(|(node, answer)| Some((node, answer.err()?.why())))
@@ -204,10 +200,7 @@ impl Rotation<'_> {
     }
 
     fn calls(&self, site: &Site, now: SystemTime) -> Result<TrustCalls, SiteError> {
-        let credentials = site.run_credentials(now)?.credentials;
-        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
-        TrustCalls::new(self.spec, &site.id(), &credentials, &site.known_keys()?)
-            .map_err(SiteError::Trust)
+        site.trust_calls(self.spec, site.run_credentials(now)?.credentials)
     }
 }
 
@@ -247,9 +240,7 @@ impl Site {
         let first = next.first_bundle(now);
         bundle.operator_roots.extend(first.operator_roots);
         bundle.node_roots.extend(first.node_roots);
-        bundle.generation += 1;
-        bundle.issued_at = seconds(now);
-        trust::keep(&self.folder, &keys.sign(&bundle).map_err(SiteError::Trust)?)
+        trust::keep(&self.folder, &trust::sign_next(&keys, &mut bundle, now)?)
     }
 
     /// Signs below the new roots from now on, and says so in a bundle of theirs. Gives the nodes whose
@@ -272,9 +263,7 @@ impl Site {
         };
         new_first(&mut bundle.operator_roots, &new.operators_pem);
         new_first(&mut bundle.node_roots, &new.nodes_pem);
-        bundle.generation += 1;
-        bundle.issued_at = seconds(now);
-        trust::keep(&self.folder, &keys.sign(&bundle).map_err(SiteError::Trust)?)?;
+        trust::keep(&self.folder, &trust::sign_next(&keys, &mut bundle, now)?)?;
         Ok(void)
     }
 
@@ -286,9 +275,7 @@ impl Site {
         let RootsPem { operators_pem, nodes_pem, .. } = self.roots.to_pem();
         bundle.operator_roots = vec![operators_pem];
         bundle.node_roots = vec![nodes_pem];
-        bundle.generation += 1;
-        bundle.issued_at = seconds(now);
-        trust::keep(&self.folder, &keys.sign(&bundle).map_err(SiteError::Trust)?)
+        trust::keep(&self.folder, &trust::sign_next(&keys, &mut bundle, now)?)
     }
 }
 

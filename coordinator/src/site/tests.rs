@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use quorate_proto::Machine;
 use quorate_proto::trust::enrol::enrol_client::EnrolClient;

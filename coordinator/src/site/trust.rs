@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use quorate_proto::NodeName;
-use quorate_proto::trust::{Denial, Denied, KeyDigest, OperatorName, SignedBundle, TrustBundle};
+use quorate_proto::trust::{
+    Denial, Denied, KeyDigest, OperatorName, RootKeys, SignedBundle, TrustBundle,
+};
 
 use super::folder::{alone, read, write_private};
 use super::keys::load_root_keys;
@@ -29,9 +31,22 @@ pub enum Deny {
     Key(KeyDigest),
 }
 
-/// Keeps the bundle that a new site begins with.
+/// Keeps the newest bundle.
 pub(super) fn keep(folder: &Path, bundle: &SignedBundle) -> Result<(), SiteError> {
     write_private(&folder.join(BUNDLE), &bundle.to_json())
+}
+
+/// Signs a bundle as the generation that follows. One that no node would take is an error.
+pub(super) fn sign_next(
+    keys: &RootKeys,
+    bundle: &mut TrustBundle,
+    now: SystemTime,
+) -> Result<SignedBundle, SiteError> {
+    bundle.generation += 1;
+    bundle.issued_at = seconds(now);
+    let signed = keys.sign(bundle).map_err(SiteError::Trust)?;
+    signed.read().map_err(SiteError::Bundle)?;
+    Ok(signed)
 }
 
 impl Site {
@@ -74,11 +89,7 @@ impl Site {
                 bundle.deny.extend(keys.map(|who| Denial { who, until }));
             }
         }
-        bundle.generation += 1;
-        bundle.issued_at = seconds(now);
-        let signed = keys.sign(&bundle).map_err(SiteError::Trust)?;
-        // A bundle that no node would take is not kept.
-        signed.read().map_err(SiteError::Bundle)?;
+        let signed = sign_next(&keys, &mut bundle, now)?;
         // The coordinator's own refusal first: it must not be forgotten if we end here.
         if let Deny::Node(node) = deny {
             store.retire_node(node).map_err(SiteError::Store)?;

@@ -1,12 +1,14 @@
 //! Nodes, and the certificates that they were given.
 
+use std::time::SystemTime;
+
 use quorate_proto::NodeName;
-use quorate_proto::trust::KeyDigest;
+use quorate_proto::trust::{IssuedCertificate, KeyDigest};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
-use super::{Store, StoreError, reading, writing};
+use super::{Store, StoreError, reading, seconds, writing};
 
 /// The tables of this module. A key is certified once: a second node with it is a mistake or worse.
 pub(super) const TABLES: &str = "
@@ -67,6 +69,17 @@ pub struct StoredCertificate {
     /// Seconds since 1970.
     pub issued_at: i64,
     pub not_after: i64,
+}
+
+impl StoredCertificate {
+    /// One that was just made.
+    pub fn of(issued: &IssuedCertificate, now: SystemTime) -> Self {
+        Self {
+            der: issued.chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default(),
+            issued_at: seconds(now),
+            not_after: seconds(issued.not_after),
+        }
+    }
 }
 
 impl Store {

@@ -11,6 +11,7 @@ use super::certificate::{KeyDigest, not_before, public_key};
 use super::credentials::certificates;
 use super::error::TrustError;
 use super::identity::SiteId;
+use crate::digest::unhex;
 
 /// No other signature by a root means the same.
 const DOMAIN: &[u8] = b"quorate-trust-bundle-v1\0";
@@ -214,18 +215,6 @@ fn newest(roots: &[String]) -> Result<&str, TrustError> {
 /// What a root signs.
 pub(super) fn signed_bytes(bundle: &str) -> Vec<u8> {
     [DOMAIN, bundle.as_bytes()].concat()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| match pair {
-            [high, low] => Some(digit(high)? << 4 | digit(low)?),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]
