@@ -60,9 +60,9 @@ lab-test: agent-deb ## kubeadm judges our configuration; six real nodes become a
 	tests/lab/validate
 	$(LAB_ENV) cargo test $(CARGO_FLAGS) -p quorate-tests --test lab -- --nocapture
 
-crash-matrix: build ## everything is killed at every moment, on real nodes; PARTS="orders node" for some of it (root, Debian, an hour)
+crash-matrix: agent-deb ## everything is killed at every moment, on real nodes; PARTS="orders node" for some of it (root, Debian, an hour)
 	cargo build $(CARGO_FLAGS) -p quorate-tests --bin crash-matrix
-	QUORATE_BIN=$(abspath $(BIN)) $(BIN)/crash-matrix $(PARTS)
+	$(LAB_ENV) $(BIN)/crash-matrix $(PARTS)
 
 vm-test: agent-deb ## a virtual machine's first boot: cloud-init, the .deb, enrolment, real kernel modules (root, Debian); WHOLE=1 to a cluster
 	$(LAB_ENV) tests/vm/first-boot $(if $(WHOLE),cluster)

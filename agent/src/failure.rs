@@ -66,6 +66,15 @@ pub fn of_cancelling() -> Failure {
     }
 }
 
+/// The failure of an operation of which only what systemd ran has outlived an agent that was restarted or upgraded.
+pub fn of_restart() -> Failure {
+    Failure {
+        causes: vec!["the agent was restarted in the middle of it".to_owned()],
+        transient: true,
+        ..Failure::default()
+    }
+}
+
 fn output(error: &HostError) -> &[String] {
     match error {
         HostError::Failed { output, .. } | HostError::Deadline { output, .. } => output,

@@ -391,10 +391,12 @@ impl Worker {
         self.conclude(&operation, finding, failure).await;
     }
 
-    /// Goes on with what an earlier agent left running.
+    /// Goes on with what an earlier agent left running. What it would have run next was known to it alone.
     async fn resume(self: Arc<Self>, operation: Arc<Operation>) {
         let failure = self.see_units_end(&operation).await;
         let finding = self.check_one(&operation.begun.goal).await;
+        let half_done = matches!(finding, Finding::Drifted(_));
+        let failure = failure.or_else(|| half_done.then(failure::of_restart));
         self.conclude(&operation, finding, failure).await;
     }
 

@@ -111,7 +111,9 @@ impl Host for TestHost {
         progress.output(format!("{name} goes on"));
         self.gate.pass().await;
         self.units.lock().unwrap().retain(|unit| unit != name);
-        self.put("/holds", b"");
+        if !self.has("/more-to-do") {
+            self.put("/holds", b"");
+        }
         Ok(())
     }
     async fn stop_unit(&self, name: &str) -> Result<(), HostError> {
@@ -372,6 +374,25 @@ fn units_that_outlived_the_agent_are_followed_to_their_end() {
         assert_eq!(host.ledger().under_way, None);
         let again: Vec<_> = restarted.ensure(&alice(), first()).await.unwrap().collect().await;
         assert_eq!(ended(&again), (&Finding::Satisfied, None));
+    });
+}
+
+#[test]
+fn what_a_restart_left_half_done_is_worth_another_try() {
+    let host = Arc::new(TestHost::default());
+    killed_after(async { drop(open(&host).await.ensure(&alice(), first()).await.unwrap()) });
+    host.units.lock().unwrap().push_back("quorate-1".to_owned());
+    host.put("/more-to-do", b"");
+
+    killed_after(async {
+        let attached = open(&host).await.ensure(&alice(), first()).await.unwrap();
+        host.gate.open();
+        let told: Vec<_> = attached.collect().await;
+        let (finding, failure) = ended(&told);
+        assert!(matches!(finding, Finding::Drifted(_)));
+        let failure = failure.unwrap();
+        assert_eq!(failure.causes, ["the agent was restarted in the middle of it"]);
+        assert!(failure.transient);
     });
 }
 

@@ -49,3 +49,16 @@ SCRIPT
         fail "node $name: apt does not install the agent (see $log)"
     cp "$index" "$installed"
 }
+
+# agent_upgrade NAME: apt installs the package given to `lab up` as a newer version than the one there. It waits for dpkg's lock.
+agent_upgrade() {
+    local name=$1 deb=$QUORATE_LAB/agent/debs/quorate-agent.deb folder version
+    folder=$(node_folder "$name")
+    [[ -e $deb ]] || fail "only a .deb can be upgraded; give one to 'lab up --agent'"
+    node_pid "$name" >/dev/null || fail "node $name is down; 'lab boot $name' starts it"
+    # shellcheck disable=SC2016  # dpkg-query expands it
+    version=$(in_node "$name" dpkg-query --show --showformat '${Version}' quorate-agent)+1
+    deb_newer "$deb" "$version" "$folder/root/var/tmp/quorate-agent.deb"
+    in_node "$name" apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 /var/tmp/quorate-agent.deb \
+        >"$folder/agent-upgrade.log" 2>&1 || fail "node $name: apt does not upgrade the agent (see $folder/agent-upgrade.log)"
+}

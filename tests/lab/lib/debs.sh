@@ -18,6 +18,17 @@ deb_control() {
 # Level 1: most of the bytes are Go programs, and apt unpacks them on six nodes at once.
 deb_pack() { dpkg-deb --root-owner-group -Zgzip -z1 --build "$1" "$2"; }
 
+# deb_newer DEB VERSION OUT: the same package as another version.
+deb_newer() {
+    local tree
+    tree=$(mktemp -d)
+    dpkg-deb --raw-extract "$1" "$tree"
+    chmod 755 "$tree"
+    sed -i "s/^Version: .*/Version: $2/" "$tree/DEBIAN/control"
+    deb_pack "$tree" "$3" >/dev/null
+    rm -rf "$tree"
+}
+
 # deb_tool OUT VERSION PROGRAM-FILE NAME: a package of one program, kubeadm (with the kubelet's drop-in) or kubectl. The
 # community's kubeadm also depends on cri-tools, which no registry serves as source; kubeadm works without.
 deb_tool() {

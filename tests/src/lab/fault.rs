@@ -17,7 +17,7 @@ pub enum Fault {
     Coordinator,
     /// Both roles of the node's agent get SIGKILL; systemd starts them again.
     Agent,
-    /// The agent is replaced by a new file and restarted, as an upgrade of its package does it.
+    /// apt installs a newer version of the agent's package.
     Upgrade,
     /// The program that the agent runs gets SIGKILL, so long after it has started.
     Program { name: &'static str, after: Duration },
@@ -50,7 +50,9 @@ impl Fault {
         match self {
             Self::Coordinator => run.kill(),
             Self::Agent => kill_in(lab, node, "quorate-agent", Duration::ZERO)?,
-            Self::Upgrade => upgrade(lab, node),
+            Self::Upgrade => {
+                lab.lab(&["upgrade", node]);
+            }
             Self::Program { name, after } => kill_in(lab, node, name, after)?,
             Self::Node => {
                 lab.lab(&["kill", node]);
@@ -73,16 +75,6 @@ impl fmt::Display for Fault {
             Self::Node => f.write_str("node killed"),
         }
     }
-}
-
-fn upgrade(lab: &Lab, node: &str) {
-    let agent = lab.program("quorate-agent");
-    let agent = agent.to_str().expect("a path in UTF-8");
-    // By rename, as dpkg does it.
-    lab.lab(&["up", "--agent", agent, node]);
-    let both = ["systemctl", "restart", "quorate-executor", "quorate-agent"];
-    let restarted = lab.in_node(node, &both);
-    assert!(restarted.status.success(), "restarting the agent of {node}");
 }
 
 /// Kills a program of a node, by its process id on this machine: nothing in the node is asked.

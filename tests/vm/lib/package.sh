@@ -1,13 +1,6 @@
 # shellcheck shell=bash
 # The package's life on a machine whose systemd runs.
 
-# The same package as a newer version.
-newer_package() {
-    dpkg-deb --raw-extract "$QUORATE_AGENT" "$VM/newer"
-    sed -i 's/^Version: .*/&+newer/' "$VM/newer/DEBIAN/control"
-    dpkg-deb --root-owner-group -Zgzip -z1 --build "$VM/newer" "$VM/newer.deb" >/dev/null
-}
-
 apt_in_guest() { in_guest "DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet $*" >>"$VM/apt.log" 2>&1 || fail "apt-get $*: $(tail -n 5 "$VM/apt.log")"; }
 
 agent_is() { [[ $(in_guest systemctl is-active quorate-agent.service) == "$1" ]] || fail "$2 the agent is not $1"; }
@@ -17,7 +10,7 @@ agent_pid() { in_guest systemctl show --property MainPID --value quorate-agent.s
 package_life() {
     local before known
     known=$(identity)
-    newer_package
+    deb_newer "$QUORATE_AGENT" "$(dpkg-deb --field "$QUORATE_AGENT" Version)+1" "$VM/newer.deb"
     to_guest "$VM/newer.deb" /run/newer.deb
     before=$(agent_pid)
     apt_in_guest install /run/newer.deb
