@@ -25,6 +25,16 @@ pub struct Stamped {
     pub event: RunEvent,
 }
 
+/// Shows a run while it happens, or a stored one again.
+pub trait View: Send {
+    /// An event was folded into the state.
+    fn show(&mut self, state: &RunState, stamped: &Stamped);
+    /// Time went by without an event: `at_ms` since the run began.
+    fn tick(&mut self, state: &RunState, at_ms: u64);
+    /// Nothing further comes; whatever was drawn stays as it is.
+    fn close(&mut self);
+}
+
 /// Something that the driver did or was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

@@ -31,10 +31,9 @@ use self::record::Record;
 use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
 use crate::plan::{Observed, Plan, Procedure};
-use crate::run::{Outcome, PlannedStep, RunEvent, Silent, words};
+use crate::run::{Outcome, PlannedStep, RunEvent, Silent, View, words};
 use crate::spec::{ClusterSpec, Role};
 use crate::store::{Store, StoreError, StoredRun};
-use crate::ui::View;
 
 /// What a run is to bring about, and with whom.
 pub struct Request {

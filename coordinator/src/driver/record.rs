@@ -7,9 +7,8 @@
 use quorate_proto::RunId;
 use tokio::time::Instant;
 
-use crate::run::{Outcome, RunEvent, RunState, Stamped};
+use crate::run::{Outcome, RunEvent, RunState, Stamped, View};
 use crate::store::{Durability, Store, StoreError};
-use crate::ui::View;
 
 /// Takes the events of one run, in the order in which they are to be told.
 pub(super) struct Record<'a> {

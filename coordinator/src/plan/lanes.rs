@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_proto::{Goal, NodeName, UnderWay};
 
+use super::left::{HeldSlot, Holder, Warning};
 use super::membership::has_joined;
-use super::pending::{HeldSlot, Holder, Warning};
 use super::{Findings, Lane, Observed, Outline, Sight, Step};
 
 /// A silent node holds a place in every lane that it has a step in, and so does an operation under

@@ -6,7 +6,7 @@ use quorate_proto::goal::{Entry, KubeNode, Peer};
 use quorate_proto::{EtcdFacts, EtcdMember, Goal, NodeName, StepId};
 
 use super::quorum::{Change, Count, is_unfinished, project};
-use super::{Blocked, MemberAt, Observed, Step, remove};
+use super::{Blocked, MemberAt, Observed, Step};
 
 /// What the gate found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,9 +26,6 @@ pub(super) fn gate(
     holding: &[&Step],
     observed: &Observed,
 ) -> Result<Gate, Blocked> {
-    if let Some(gate) = remove::gate(left, observed)? {
-        return Ok(gate);
-    }
     let members = left.iter().filter_map(|step| Some((&step.id, member_of(step)?)));
     let members: Vec<(&StepId, &KubeNode)> = members.collect();
     let view = view(observed).map(|facts| with_checks(facts, holding));

@@ -7,6 +7,7 @@ mod blocked;
 mod bring_up;
 mod draft;
 mod lanes;
+mod left;
 mod machines;
 mod membership;
 mod pending;
@@ -19,8 +20,9 @@ use std::collections::BTreeMap;
 
 pub use blocked::{Blocked, MemberAt};
 pub use bring_up::outline;
+pub use left::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld};
 pub(crate) use membership::is_of;
-pub use pending::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld, pending};
+pub use pending::pending;
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeName, StepId};
 pub(crate) use quorum::is_unfinished;

@@ -4,9 +4,8 @@
 use quorate_proto::{Finding, RunId, StepId};
 use serde::Serialize;
 
-use super::View;
 use crate::plan::{Findings, Observed, Outline, Plan};
-use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped};
+use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped, View};
 use crate::site::TrustStanding;
 use crate::status::Status;
 use crate::store::StoredEvent;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use quorate_proto::{Event, NodeName};
 
-use super::{View, duration, plain, summary};
-use crate::run::{NodeState, RunEvent, RunState, Stamped};
+use super::{duration, plain, summary};
+use crate::run::{NodeState, RunEvent, RunState, Stamped, View};
 
 /// Draws with indicatif, which follows the terminal's size.
 pub(super) struct Live {

@@ -23,7 +23,7 @@ use std::io::{self, IsTerminal as _};
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use crate::run::{RunState, Stamped};
+use crate::run::View;
 use crate::spec::plural;
 
 /// How a run is shown.
@@ -38,16 +38,6 @@ pub enum Output {
     Plain,
     /// One JSON object a line: {"seq", "`at_ms`", "event"}.
     Json,
-}
-
-/// Shows a run while it happens, or a stored one again.
-pub trait View: Send {
-    /// An event was folded into the state.
-    fn show(&mut self, state: &RunState, stamped: &Stamped);
-    /// Time went by without an event: `at_ms` since the run began.
-    fn tick(&mut self, state: &RunState, at_ms: u64);
-    /// Nothing further comes; whatever was drawn stays as it is.
-    fn close(&mut self);
 }
 
 impl Output {

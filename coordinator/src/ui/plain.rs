@@ -2,8 +2,8 @@
 
 use quorate_proto::{ActivityKind, Event, NodeName, StepId};
 
-use super::{View, duration, plural, seconds, summary};
-use crate::run::{RunEvent, RunState, Silent, Stamped};
+use super::{duration, plural, seconds, summary};
+use crate::run::{RunEvent, RunState, Silent, Stamped, View};
 use crate::store::StoredEvent;
 
 /// Prints lines as events come.

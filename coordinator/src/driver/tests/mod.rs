@@ -17,10 +17,10 @@ use self::fake::{FakeFleet, Fault, node, order_of_another};
 use super::{DriveError, Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
 use crate::plan::{Procedure, Removal};
-use crate::run::{Outcome, RunEvent, RunState, Stamped};
+use crate::run::{Outcome, RunEvent, RunState, Stamped, View};
 use crate::spec::{self, ClusterSpec};
 use crate::store::{Store, StoredEvent};
-use crate::ui::{View, plain, runs_text};
+use crate::ui::{plain, runs_text};
 
 const NODES: [&str; 4] = ["cp-1", "cp-2", "cp-3", "worker-1"];
 
