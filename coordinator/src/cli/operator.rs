@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use quorate_proto::trust::{IdentityError, OperatorName, Role};
+use quorate_proto::trust::{IdentityError, NoSuchRole, OperatorName, Role};
 
 use super::node::lifetime;
 use super::{CliError, Exit, site};
@@ -76,7 +76,7 @@ pub(super) fn operator_name(text: &str) -> Result<OperatorName, IdentityError> {
     text.try_into()
 }
 
-fn role(text: &str) -> Result<Role, IdentityError> {
+fn role(text: &str) -> Result<Role, NoSuchRole> {
     text.parse()
 }
 

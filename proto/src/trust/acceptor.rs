@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::Stream;
-use rustls::{CommonState, ConnectionCommon, ServerConfig, SideData};
+use rustls::{CommonState, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -22,13 +22,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use super::certificate::read_leaf;
+use super::certificate::{Seen, read_leaf};
 use super::complaints::Complaints;
 use super::crowd::{Crowd, Place};
 use super::error::TrustError;
 use super::guests::{Guests, Seat};
 use super::identity::Identity;
-use super::policy::Seen;
+use super::peer::{ChannelBinding, Peer};
 use super::tls::ALPN;
 
 /// Longest handshake. On a slow link with loss one takes about two seconds.
@@ -44,28 +44,6 @@ const WAITING: usize = 16;
 /// After a failed accept, which is nearly always a lack of descriptors, where nobody can make room:
 /// trying at once would burn a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A value that both ends of one TLS connection know and nobody else (RFC 9266).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChannelBinding(pub [u8; 32]);
-
-impl ChannelBinding {
-    pub(super) fn of<Side: SideData>(tls: &ConnectionCommon<Side>) -> Result<Self, rustls::Error> {
-        let binding = tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
-        binding.map(Self)
-    }
-}
-
-/// Who is at the other end of a connection. A service finds it in its request's extensions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// From the verified certificate; `None` only where clients need none.
-    pub identity: Option<Identity>,
-    /// Of the same certificate, for those who ask again later.
-    pub seen: Option<Seen>,
-    pub address: SocketAddr,
-    pub binding: ChannelBinding,
-}
 
 /// A connection whose handshake is done.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 
 use super::certificate::KeyDigest;
-use super::credentials::certificates;
 use super::error::TrustError;
 use super::identity::Identity;
+use super::pem::certificates;
 use crate::secret::Secret;
 
 const ROOT_LIFETIME: Duration = Duration::from_hours(24 * 3652);

@@ -8,9 +8,9 @@ use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::{KeyDigest, not_before, public_key};
-use super::credentials::certificates;
-use super::error::TrustError;
+use super::error::{BundleError, TrustError};
 use super::identity::SiteId;
+use super::pem::certificates;
 use crate::digest::unhex;
 
 /// No other signature by a root means the same.
@@ -19,6 +19,7 @@ const DOMAIN: &[u8] = b"quorate-trust-bundle-v1\0";
 pub const BUNDLE_BYTES: usize = 1 << 20;
 /// Most entries of a deny list.
 const ENTRIES: usize = 10_000;
+const TOO_LARGE: BundleError = BundleError::Size { bytes: BUNDLE_BYTES, entries: ENTRIES };
 
 /// Whom a site trusts from one generation on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,25 +69,6 @@ pub struct SignedBundle {
     signer: String,
     /// ECDSA on P-256 with SHA-256, DER in hexadecimal digits.
     signature: String,
-}
-
-/// A bundle is not taken; what is kept stays.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BundleError {
-    #[error("it cannot be read as a trust bundle of this version")]
-    Form,
-    #[error("it is larger than {BUNDLE_BYTES} bytes, or denies more than {ENTRIES}")]
-    Size,
-    #[error("it is of site {0}, another one")]
-    Site(SiteId),
-    #[error("it names no root")]
-    NoRoots,
-    #[error("its generation is {found}, and generation {kept} is kept")]
-    Generation { kept: u64, found: u64 },
-    #[error("no root that is trusted here signed it")]
-    Signature,
-    #[error("it drops the root that is trusted first, and that root did not sign it")]
-    Dropped,
 }
 
 impl TrustBundle {
@@ -167,12 +149,12 @@ impl SignedBundle {
     /// What it says. Nothing is said of who signed it: [`TrustBundle::accept`] asks that.
     pub fn read(&self) -> Result<TrustBundle, BundleError> {
         if self.bundle.len() > BUNDLE_BYTES {
-            return Err(BundleError::Size);
+            return Err(TOO_LARGE);
         }
         let bundle: TrustBundle =
             serde_json::from_str(&self.bundle).ok().ok_or(BundleError::Form)?;
         if bundle.deny.len() > ENTRIES {
-            return Err(BundleError::Size);
+            return Err(TOO_LARGE);
         }
         if bundle.canonical() == self.bundle { Ok(bundle) } else { Err(BundleError::Form) }
     }
@@ -186,7 +168,7 @@ impl SignedBundle {
     pub fn from_json(text: &str) -> Result<Self, BundleError> {
         // Escaping makes the bundle within longer, at worst by half.
         if text.len() > 2 * BUNDLE_BYTES {
-            return Err(BundleError::Size);
+            return Err(TOO_LARGE);
         }
         serde_json::from_str(text).ok().ok_or(BundleError::Form)
     }
@@ -305,11 +287,8 @@ mod tests {
             |n| TrustBundle { generation: 2, deny: (0..n).map(denial).collect(), ..first.clone() };
         assert!(first.accept(&keys.sign(&many(ENTRIES)).unwrap()).is_ok());
         let too_many = keys.sign(&many(ENTRIES + 1)).unwrap();
-        assert_eq!(first.accept(&too_many), Err(BundleError::Size));
-        assert_eq!(
-            SignedBundle::from_json(&" ".repeat(2 * BUNDLE_BYTES + 1)),
-            Err(BundleError::Size)
-        );
+        assert_eq!(first.accept(&too_many), Err(TOO_LARGE));
+        assert_eq!(SignedBundle::from_json(&" ".repeat(2 * BUNDLE_BYTES + 1)), Err(TOO_LARGE));
         assert_eq!(SignedBundle::from_json("{}"), Err(BundleError::Form));
     }
 }

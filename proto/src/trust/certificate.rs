@@ -11,7 +11,6 @@ use x509_parser::prelude::FromDer as _;
 
 use super::error::TrustError;
 use super::identity::{Identity, IdentityError};
-use super::policy::Seen;
 use crate::digest::{Sha256, hex};
 
 /// SHA-256 of a public key, as certificates carry it (the DER of SubjectPublicKeyInfo).
@@ -84,6 +83,25 @@ impl Leaf {
             serial: hex(certificate.raw_serial()),
             key: KeyDigest::of_spki(certificate.public_key().raw),
         })
+    }
+}
+
+/// What is asked of a certificate beyond its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub key: KeyDigest,
+    /// In hexadecimal digits.
+    pub serial: String,
+    /// Seconds since 1970.
+    pub not_before: i64,
+    pub not_after: i64,
+}
+
+impl Seen {
+    pub(super) fn of(leaf: &Leaf) -> Self {
+        let Leaf { key, serial, not_after, lifetime_s, .. } = leaf;
+        let not_before = not_after.saturating_sub(*lifetime_s);
+        Self { key: *key, serial: serial.clone(), not_before, not_after: *not_after }
     }
 }
 

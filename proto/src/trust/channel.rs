@@ -16,11 +16,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
-use super::acceptor::ChannelBinding;
 use super::certificate::{KeyDigest, Leaf};
 use super::credentials::Credentials;
 use super::error::TrustError;
 use super::identity::{Identity, SiteId, Who};
+use super::peer::ChannelBinding;
 use super::tls::{ALPN, client_config, client_config_of, enrol_client_config};
 use super::verifier::NodeKeys;
 use crate::id::NodeName;

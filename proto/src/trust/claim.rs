@@ -5,9 +5,9 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use sha2::{Digest as _, Sha256};
 
-use super::acceptor::ChannelBinding;
 use super::credentials::GrantedIdentity;
 use super::error::TrustError;
+use super::peer::ChannelBinding;
 use super::token::{JoinToken, TokenId, VerifyKey};
 pub use crate::generated::enrol;
 

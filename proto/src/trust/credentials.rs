@@ -1,16 +1,15 @@
 //! What a party proves itself with, and whom it believes.
 
-use base64::Engine as _;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::authority::NodeKey;
 use super::bundle::{SignedBundle, TrustBundle};
-use super::certificate::{KeyDigest, Leaf, Usage};
+use super::certificate::{KeyDigest, Leaf, Seen, Usage};
 use super::error::TrustError;
 use super::identity::{Identity, SiteId, Who};
-use super::policy::Seen;
+use super::pem::{certificates, pem_of, roots};
 use crate::secret::Secret;
 
 /// Own chain and key, and the roots that peers must come from.
@@ -155,35 +154,4 @@ fn check_chain(
     }
     super::verifier::chain_of_server(first, rest, node_roots).map_err(TrustError::Tls)?;
     Ok(leaf.identity)
-}
-
-/// PEM as it is written everywhere: 64 characters a line.
-pub(super) fn pem_of(der: &CertificateDer<'_>) -> String {
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = body.as_str();
-    while let Some((line, tail)) = rest.split_at_checked(64) {
-        pem.extend([line, "\n"]);
-        rest = tail;
-    }
-    if !rest.is_empty() {
-        pem.extend([rest, "\n"]);
-    }
-    pem + "-----END CERTIFICATE-----\n"
-}
-
-pub(super) fn certificates(
-    pem: &str,
-    what: &'static str,
-) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    read.ok().filter(|found| !found.is_empty()).ok_or(TrustError::Pem { what })
-}
-
-pub(super) fn roots(found: &[CertificateDer<'static>]) -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    for root in found {
-        roots.add(root.clone()).map_err(TrustError::Tls)?;
-    }
-    Ok(roots)
 }

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use super::bundle::BundleError;
 use super::identity::{Identity, IdentityError, SiteId};
 use crate::id::NodeName;
 
@@ -115,6 +114,25 @@ impl TrustError {
     pub(super) fn into_rustls(self) -> rustls::Error {
         rustls::CertificateError::Other(rustls::OtherError(Arc::new(self))).into()
     }
+}
+
+/// A bundle is not taken; what is kept stays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    #[error("it cannot be read as a trust bundle of this version")]
+    Form,
+    #[error("it is larger than {bytes} bytes, or denies more than {entries}")]
+    Size { bytes: usize, entries: usize },
+    #[error("it is of site {0}, another one")]
+    Site(SiteId),
+    #[error("it names no root")]
+    NoRoots,
+    #[error("its generation is {found}, and generation {kept} is kept")]
+    Generation { kept: u64, found: u64 },
+    #[error("no root that is trusted here signed it")]
+    Signature,
+    #[error("it drops the root that is trusted first, and that root did not sign it")]
+    Dropped,
 }
 
 /// An error and its causes, outermost first, those included that `source()` passes over:

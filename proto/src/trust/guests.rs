@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::acceptor::Peer;
 use super::crowd::source;
+use super::peer::Peer;
 use super::policy::party;
 
 /// Of one operator, or of one source where nobody has a certificate.

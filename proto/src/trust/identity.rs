@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::role::Role;
+use super::role::{NoSuchRole, Role};
 use crate::id::NodeName;
 
 /// Longest identity that is read, in bytes.
@@ -19,8 +19,8 @@ pub enum IdentityError {
     Grammar(String),
     #[error("an operator's name has 1 to 63 characters of a-z, 0-9 and '-', {0:?} does not")]
     Operator(String),
-    #[error("{0:?} is no role: viewer, operator and admin are")]
-    Role(String),
+    #[error(transparent)]
+    Role(#[from] NoSuchRole),
     #[error("the certificate carries {0} URI names; an identity is exactly one")]
     Count(usize),
     #[error("the certificate cannot be read")]

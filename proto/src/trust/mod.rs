@@ -20,6 +20,8 @@ mod error;
 mod explain;
 mod guests;
 mod identity;
+mod peer;
+mod pem;
 mod policy;
 mod role;
 mod roots;
@@ -33,20 +35,21 @@ mod words;
 mod tests;
 
 pub use crate::generated::trust as calls;
-pub use acceptor::{ChannelBinding, Connection, Peer, Room, incoming, incoming_within, listen};
+pub use acceptor::{Connection, Room, incoming, incoming_within, listen};
 pub use authority::{BACKDATE, IssuedCertificate, NodeKey, SigningRequest};
 pub use bounds::Bounds;
-pub use bundle::{BUNDLE_BYTES, BundleError, Denial, Denied, SignedBundle, TrustBundle};
-pub use certificate::{KeyDigest, read_leaf};
+pub use bundle::{BUNDLE_BYTES, Denial, Denied, SignedBundle, TrustBundle};
+pub use certificate::{KeyDigest, Seen, read_leaf};
 pub use channel::{enrol_channel, node_channel, node_channel_of};
 pub use claim::{ClaimError, check_proof, enrol, prove};
 pub use code::EnrolCode;
 pub use credentials::{Credentials, GrantedIdentity};
-pub use error::TrustError;
+pub use error::{BundleError, TrustError};
 pub use explain::{Contact, explain};
 pub use identity::{Identity, IdentityError, OperatorName, SiteId, Who};
-pub use policy::{Policy, Seen, party};
-pub use role::{Right, Role};
+pub use peer::{ChannelBinding, Peer};
+pub use policy::{Policy, party};
+pub use role::{NoSuchRole, Right, Role};
 pub use roots::{RootKeys, Roots, RootsPem};
 pub use tls::{
     client_config, enrol_client_config, enrol_server_config, server_config, server_config_with,

@@ -3,30 +3,11 @@
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::acceptor::Peer;
 use super::bundle::{Denied, TrustBundle};
-use super::certificate::{KeyDigest, Leaf};
+use super::certificate::Seen;
 use super::error::TrustError;
 use super::identity::{Identity, Who};
-
-/// What is asked of a certificate beyond its chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub key: KeyDigest,
-    /// In hexadecimal digits.
-    pub serial: String,
-    /// Seconds since 1970.
-    pub not_before: i64,
-    pub not_after: i64,
-}
-
-impl Seen {
-    pub(super) fn of(leaf: &Leaf) -> Self {
-        let Leaf { key, serial, not_after, lifetime_s, .. } = leaf;
-        let not_before = not_after.saturating_sub(*lifetime_s);
-        Self { key: *key, serial: serial.clone(), not_before, not_after: *not_after }
-    }
-}
+use super::peer::Peer;
 
 /// A bundle, ready to be asked.
 #[derive(Debug)]
@@ -92,6 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::trust::KeyDigest;
     use crate::trust::{Denial, OperatorName, Role, SiteId};
 
     #[test]

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::IdentityError;
 use crate::goal::Goal;
 
 /// What an operator may do. A later one may do all that an earlier one may.
@@ -43,12 +42,17 @@ impl Role {
     }
 }
 
-impl FromStr for Role {
-    type Err = IdentityError;
+/// A text names no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no role: viewer, operator and admin are")]
+pub struct NoSuchRole(String);
 
-    fn from_str(text: &str) -> Result<Self, IdentityError> {
+impl FromStr for Role {
+    type Err = NoSuchRole;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchRole> {
         let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        role.ok_or_else(|| IdentityError::Role(text.to_owned()))
+        role.ok_or_else(|| NoSuchRole(text.to_owned()))
     }
 }
 

@@ -19,10 +19,10 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::authority::Authority;
-use super::credentials::pem_of;
 use super::enrol::enrol_client::EnrolClient;
 use super::enrol::enrol_server::{Enrol, EnrolServer};
 use super::enrol::{ClaimReply, ClaimRequest};
+use super::pem::pem_of;
 use super::verifier::Expected;
 use super::*;
 use crate::NodeName;

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WantsClientCert};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::version::TLS13;
@@ -16,7 +15,7 @@ use super::credentials::Credentials;
 use super::error::TrustError;
 use super::identity::SiteId;
 use super::policy::Policy;
-use super::verifier::{Admitted, ClientVerifier, Expected, NodeKeys, ServerVerifier};
+use super::verifier::{Admitted, ClientVerifier, Expected, NodeKeys, ServerVerifier, provider};
 use crate::id::NodeName;
 
 /// The only protocol spoken over TLS here.
@@ -90,11 +89,6 @@ fn known_client(credentials: &Credentials, expected: Expected) -> Result<ClientC
 /// being loaded.
 pub fn enrol_client_config(pin: KeyDigest) -> Result<ClientConfig, TrustError> {
     Ok(without_resumption(client(Expected::Pinned(pin))?.with_no_client_auth()))
-}
-
-/// Named wherever it is needed, so that nothing depends on a default of the process.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
 }
 
 fn server(

@@ -6,11 +6,12 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::ServerConfig;
 use tonic::transport::Channel;
 
-use super::acceptor::ChannelBinding;
 use super::certificate::KeyDigest;
 use super::channel::{dial, over};
-use super::credentials::{Credentials, pem_of};
+use super::credentials::Credentials;
 use super::error::TrustError;
+use super::peer::ChannelBinding;
+use super::pem::pem_of;
 use super::tls::{claimer_config, coordinator_server_config};
 use crate::secret::Secret;
 

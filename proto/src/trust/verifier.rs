@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
@@ -20,12 +20,11 @@ use rustls::{
     RootCertStore, SignatureScheme,
 };
 
-use super::certificate::{KeyDigest, Leaf, Usage};
-use super::credentials::{certificates, roots};
+use super::certificate::{KeyDigest, Leaf, Seen, Usage};
 use super::error::TrustError;
 use super::identity::{SiteId, Who};
-use super::policy::{Policy, Seen};
-use super::tls::provider;
+use super::pem::{certificates, roots};
+use super::policy::Policy;
 use crate::id::NodeName;
 
 /// A day, and what clocks and backdating may add.
@@ -286,6 +285,11 @@ impl ServerCertVerifier for ServerVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Named wherever it is needed, so that nothing depends on a default of the process.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 /// Whether the chain leads to one of the roots and holds now, as a server's.
