@@ -7,12 +7,15 @@ use clap::{Parser, Subcommand};
 
 use crate::settings;
 
+/// Names standard input where a file is asked for.
+pub const STDIN: &str = "-";
+
 /// Prepares this node for Kubernetes, on the orders of `quorate`.
 #[derive(Debug, Parser)]
 #[command(name = "quorate-agent", version, arg_required_else_help = true)]
 pub struct Cli {
     /// The agent's settings; without this file, defaults hold
-    #[arg(long, global = true, value_name = "FILE", default_value = settings::PATH)]
+    #[arg(long, global = true, value_name = "FILE", default_value = settings::PATH, value_parser = file)]
     pub settings: String,
     #[command(subcommand)]
     pub command: Command,
@@ -58,11 +61,20 @@ pub struct EnrolArgs {
     /// The file that holds the token, removed once it has served; `-` reads standard input
     ///
     /// A regular file that only its owner can read.
-    #[arg(long, value_name = "FILE", default_value = "-")]
+    #[arg(long, value_name = "FILE", default_value = STDIN, value_parser = file)]
     pub token_file: String,
     /// How long to wait for approval, such as 90s, 30m or 24h
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = wait)]
     pub wait: Duration,
+}
+
+/// A file from where the command was given: the host reads from the root.
+fn file(text: &str) -> Result<String, String> {
+    if text == STDIN {
+        return Ok(text.to_owned());
+    }
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    path.to_str().map(str::to_owned).ok_or_else(|| format!("{} is not UTF-8", path.display()))
 }
 
 fn wait(text: &str) -> Result<Duration, String> {
@@ -77,6 +89,8 @@ fn wait(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use clap::CommandFactory as _;
 
     use super::*;
@@ -94,6 +108,19 @@ mod tests {
         for wrong in ["", "h", "1", "-1h", "1.5h", "soon", "99999999999h"] {
             assert!(wait(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_file_is_named_from_where_the_command_is_given() {
+        let here = std::env::current_dir().unwrap();
+        let given = |file| ["quorate-agent", "--settings", file, "enrol", "--token-file", file];
+        for (file, meant) in [("token", here.join("token")), ("/run/token", "/run/token".into())] {
+            let cli = Cli::try_parse_from(given(file)).unwrap();
+            let Command::Enrol(args) = cli.command else { panic!("it is enrol") };
+            assert_eq!(PathBuf::from(cli.settings), meant);
+            assert_eq!(PathBuf::from(args.token_file), meant);
+        }
+        assert_eq!(file(STDIN), Ok(STDIN.to_owned()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use quorate_agent::cli::{Cli, Command, EnrolArgs};
+use quorate_agent::cli::{Cli, Command, EnrolArgs, STDIN};
 use quorate_agent::enrol::{self, EnrolError, Enrolment, Remedy, settle, unclaimed};
 use quorate_agent::execute::{self, ExecuteError};
 use quorate_agent::executor;
@@ -176,8 +176,6 @@ async fn enrol(host: &dyn Host, settings: &Settings, args: &EnrolArgs) -> Result
     Ok(())
 }
 
-/// Names standard input where a file is asked for.
-const STDIN: &str = "-";
 /// More than any token.
 const LONGEST: u64 = 4096;
 
