@@ -1,6 +1,6 @@
 //! The certificates that operators were given, for those who ask who holds what. No key is here.
 
-use quorate_proto::trust::{KeyDigest, NoSuchRole, OperatorName, Role};
+use quorate_proto::trust::{IdentityError, KeyDigest, NoSuchRole, OperatorName, Role};
 use rusqlite::types::Type;
 use rusqlite::{Row, params};
 
@@ -49,13 +49,14 @@ impl Store {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredOperator> {
-    let strange =
-        |column, error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error);
+    let strange = |column, error: IdentityError| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    };
     let name = row.get::<_, String>(1)?;
     let role = row.get::<_, String>(2)?;
     Ok(StoredOperator {
         key: KeyDigest(row.get(0)?),
-        name: OperatorName::try_from(name.as_str()).map_err(|error| strange(1, error.into()))?,
+        name: OperatorName::try_from(name.as_str()).map_err(|error| strange(1, error))?,
         role: role.parse().map_err(|error: NoSuchRole| strange(2, error.into()))?,
         issued_at: row.get(3)?,
         not_after: row.get(4)?,

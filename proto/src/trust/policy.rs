@@ -73,8 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::trust::KeyDigest;
-    use crate::trust::{Denial, OperatorName, Role, SiteId};
+    use crate::trust::{Denial, KeyDigest, OperatorName, Role, SiteId};
 
     #[test]
     fn a_certificate_is_refused_by_party_key_serial_epoch_site_and_end() {

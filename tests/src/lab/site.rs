@@ -44,10 +44,8 @@ impl Lab {
     pub fn begin_bare(&self, nodes: Nodes<'_>) {
         self.lab(&["prepare"]);
         self.lab(&["down"]);
-        let agent = std::env::var_os("QUORATE_AGENT").map(PathBuf::from);
-        let agent = agent.unwrap_or_else(|| self.program("quorate-agent"));
-        let agent = agent.to_str().expect("a path in UTF-8");
-        self.lab(&[&["up", "--agent", agent], nodes].concat());
+        let agent = std::env::var("QUORATE_AGENT").expect("QUORATE_AGENT names the agent's .deb");
+        self.lab(&[&["up", "--agent", &agent], nodes].concat());
         self.must("enrol", nodes);
     }
 
