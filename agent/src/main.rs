@@ -197,7 +197,8 @@ fn lent(file: &str) -> bool {
     !folder.is_empty() && std::path::Path::new(file).starts_with(folder)
 }
 
-/// To standard error, where the journal adds the time. Libraries speak of trouble alone.
+/// To standard error, where the journal adds the time. Libraries speak of trouble alone,
+/// and h2 of less: what it warns of is up to whoever is at the other end.
 fn log(level: LogLevel) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -206,7 +207,10 @@ fn log(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     let ours = ["quorate_agent", "quorate_proto"].map(|name| (name, level));
-    let filter = Targets::new().with_targets(ours).with_default(level.min(LevelFilter::WARN));
+    let filter = Targets::new()
+        .with_targets(ours)
+        .with_target("h2", LevelFilter::ERROR)
+        .with_default(level.min(LevelFilter::WARN));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| redact::Log(std::io::stderr()))
         .with_ansi(false)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use quorate_proto::in_one_line;
+use quorate_proto::trust::Complaints;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
@@ -15,11 +16,9 @@ use tokio::time::timeout;
 
 use super::call::{Receipt, Reply, Request};
 use super::client::Away;
-use super::{Execute, FrameError, frame};
+use super::{CALLS, Execute, FrameError, frame};
 use crate::host::linux::socket::Admission;
 
-/// Calls at once: as many as a coordinator makes over one connection.
-const CALLS: usize = 64;
 /// In which a request must be there. The front end has it whole when it connects.
 const REQUEST: Duration = Duration::from_secs(5);
 /// After a failed accept, which is nearly always a lack of descriptors: trying at once would burn a
@@ -42,35 +41,51 @@ pub enum CallError {
 /// Takes calls for ever.
 pub async fn listen(listener: UnixListener, admission: Admission, executor: Arc<dyn Execute>) {
     let places = Arc::new(Semaphore::new(CALLS));
+    let complaints = Arc::new(Complaints::default());
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "taking a call");
+                complaints.warn(&format_args!("taking a call: {error}"));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         if let Err(error) = admission.admit(&stream) {
-            tracing::warn!("call refused: {}", in_one_line(&error));
+            complaints.warn(&format_args!("call refused: {}", in_one_line(&error)));
             continue;
         }
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!("call refused: {CALLS} are under way");
+            complaints.warn(&format_args!("call refused: {CALLS} are under way"));
             continue;
         };
-        let executor = Arc::clone(&executor);
+        let (executor, complaints) = (Arc::clone(&executor), Arc::clone(&complaints));
         tokio::spawn(async move {
             if let Err(error) = attend(stream, &*executor).await {
-                tracing::warn!("call closed: {}", in_one_line(&error));
+                complaints.warn(&format_args!("call closed: {}", in_one_line(&error)));
             }
             drop(place);
         });
     }
 }
 
-/// Answers the one call of a connection. It ends when the caller is gone, too.
+/// Answers the one call of a connection. Where the caller is gone it ends after the first reply: what was begun for
+/// that goes on with the disk and with etcd in any case, and the front end counts it for as long as we are here.
 pub async fn attend(
+    stream: impl AsyncRead + AsyncWrite,
+    executor: &dyn Execute,
+) -> Result<(), CallError> {
+    match converse(stream, executor).await {
+        Err(CallError::Frame(FrameError::Io(error)))
+            if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+        {
+            Ok(())
+        }
+        conversed => conversed,
+    }
+}
+
+async fn converse(
     stream: impl AsyncRead + AsyncWrite,
     executor: &dyn Execute,
 ) -> Result<(), CallError> {
@@ -79,6 +94,8 @@ pub async fn attend(
     let Some(request) = read.map_err(|_elapsed| CallError::Late)?? else { return Ok(()) };
     frame::write(&mut to, &Receipt::Taken).await?;
     let mut replies = executor.call(request);
+    let Some(first) = replies.next().await else { return Ok(()) };
+    tell(&mut to, first?).await?;
     let mut more = [0; 1];
     loop {
         tokio::select! {
@@ -86,8 +103,6 @@ pub async fn attend(
             read = from.read(&mut more) => return match read {
                 Ok(0) => Ok(()),
                 Ok(_) => Err(CallError::Second),
-                // It left before it had read all.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
                 Err(error) => Err(FrameError::from(error).into()),
             },
             reply = replies.next() => match reply.transpose()? {

@@ -23,6 +23,8 @@ pub const SOCKET: &str = "/run/quorate-executor/executor.sock";
 pub const USER: &str = "quorate-agent";
 /// The unit that the front end runs in.
 pub const UNIT: &str = "quorate-agent.service";
+/// Calls at once, of all operators: the front end asks for no more, and the executor takes no more.
+const CALLS: usize = 64;
 
 /// The replies to one call, as they come.
 pub type Replies = BoxStream<'static, Result<Reply, Away>>;

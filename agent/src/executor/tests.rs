@@ -1,13 +1,15 @@
 //! The socket: who may call, what closes a connection, and what a call leaves behind when its caller
 //! is gone.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use quorate_proto::audit::{By, Chain, Deed, Entry, Own};
 use quorate_proto::goal::{Manifest, Sysctls};
-use quorate_proto::trust::OperatorName;
+use quorate_proto::trust::{Full, OperatorName};
 use quorate_proto::wire::{Cancellation, Order};
 use quorate_proto::{Drift, Event, Finding, Goal, NodeName, OperationId, Refusal, RunId, Term};
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::*;
 use crate::audit::Audit;
@@ -53,12 +56,21 @@ async fn worker() -> Arc<Worker> {
 }
 
 fn request(call: Call) -> Request {
-    let operator = OperatorName::try_from("alice").unwrap();
+    request_of("alice", call)
+}
+
+fn request_of(operator: &str, call: Call) -> Request {
+    let operator = OperatorName::try_from(operator).unwrap();
     Request { caller: Caller { operator, address: "10.0.0.9:40000".parse().unwrap() }, call }
 }
 
 fn describe() -> Request {
-    request(Call::Describe { node: NodeName::try_from("cp-1").unwrap(), claim: None })
+    describe_of("alice")
+}
+
+fn describe_of(operator: &str) -> Request {
+    let node = NodeName::try_from("cp-1").unwrap();
+    request_of(operator, Call::Describe { node, claim: None })
 }
 
 fn order() -> Order {
@@ -319,4 +331,87 @@ async fn an_executor_that_takes_no_call_is_not_awaited() {
     let _nobody_accepts = UnixListener::bind(&path).unwrap();
     let replies: Vec<_> = OverSocket::at(path).call(describe()).collect().await;
     assert!(matches!(replies[..], [Err(Away::Silent)]), "{replies:?}");
+}
+
+#[tokio::test]
+async fn a_caller_who_left_is_no_failure() {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(&framed(&json!(describe()))).await.unwrap();
+    drop(ours);
+    attend(theirs, &Local(worker().await)).await.unwrap();
+}
+
+/// Answers when it is let.
+struct Awaited(Semaphore);
+
+impl Execute for Arc<Awaited> {
+    fn call(&self, _request: Request) -> Replies {
+        let awaited = Self::clone(self);
+        let reply = async move { awaited.0.acquire().await.map(|_| Reply::Cancelled).unwrap() };
+        stream::once(reply.map(Ok)).boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_for_a_caller_who_left_counts_until_it_is_done() {
+    let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+    ours.write_all(&framed(&json!(describe()))).await.unwrap();
+    ours.shutdown().await.unwrap();
+    let awaited = Arc::new(Awaited(Semaphore::new(0)));
+    let mut attended = pin!(attend(theirs, &awaited));
+    timeout(Duration::from_mins(1), &mut attended).await.unwrap_err();
+    awaited.0.add_permits(1);
+    attended.await.unwrap();
+}
+
+/// Takes so many calls and gives their connections, without another word.
+async fn taken(socket: &UnixListener, count: usize) -> Vec<UnixStream> {
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        let (mut connection, _) = socket.accept().await.unwrap();
+        assert!(frame::read::<Request>(&mut connection).await.unwrap().is_some());
+        connection.write_all(&framed(&json!("Taken"))).await.unwrap();
+        connections.push(connection);
+    }
+    connections
+}
+
+#[tokio::test]
+async fn calls_of_one_operator_keep_no_other_out_and_count_until_the_executor_ends_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("executor.sock");
+    let executor = UnixListener::bind(&path).unwrap();
+    let front_end = Arc::new(OverSocket::at(path));
+    let call = |operator| {
+        let mut replies = front_end.call(describe_of(operator));
+        tokio::spawn(async move { replies.next().await.unwrap() })
+    };
+    let of_alice: Vec<_> = (0..client::OF_ONE).map(|_| call("alice")).collect();
+    let mut connections = taken(&executor, client::OF_ONE).await;
+    let full = Full::OfOne(client::OF_ONE);
+    let refused = call("alice").await.unwrap();
+    assert!(matches!(refused, Err(Away::Full(why)) if why == full), "{refused:?}");
+    let of_bob = call("bob");
+    drop(taken(&executor, 1).await);
+    assert!(matches!(of_bob.await.unwrap(), Err(Away::Closed)), "bob's call came to the executor");
+
+    of_alice.iter().for_each(tokio::task::JoinHandle::abort);
+    for connection in &mut connections {
+        assert_eq!(connection.read(&mut [0; 1]).await.unwrap(), 0, "the executor is told");
+    }
+    let refused = call("alice").await.unwrap();
+    assert!(matches!(refused, Err(Away::Full(why)) if why == full), "{refused:?}");
+    drop(connections);
+    let free = async {
+        while has_no_place(&front_end) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), free).await.expect("alice has places again");
+}
+
+/// Whether alice has no place for a call. One that has is left at once.
+fn has_no_place(front_end: &OverSocket) -> bool {
+    let mut replies = front_end.call(describe());
+    matches!(replies.next().now_or_never(), Some(Some(Err(Away::Full(_)))))
 }

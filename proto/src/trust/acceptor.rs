@@ -26,7 +26,7 @@ use super::certificate::{Seen, read_leaf};
 use super::complaints::Complaints;
 use super::crowd::{Crowd, Place};
 use super::error::TrustError;
-use super::guests::{Guests, Seat};
+use super::guests::{GuestSeat, Guests};
 use super::identity::Identity;
 use super::peer::{ChannelBinding, Peer};
 use super::tls::ALPN;
@@ -51,7 +51,7 @@ pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     greeting: Option<Greeting>,
-    _seat: Seat,
+    _seat: GuestSeat,
 }
 
 /// What a client still has to say before it counts as one.
@@ -62,7 +62,7 @@ struct Greeting {
 }
 
 impl Connection {
-    fn new(stream: TlsStream<TcpStream>, peer: Peer, seat: Seat) -> Self {
+    fn new(stream: TlsStream<TcpStream>, peer: Peer, seat: GuestSeat) -> Self {
         let greeting = Greeting { left: GREETING_BYTES, late: Box::pin(sleep(GREETING)) };
         Self { stream, peer, greeting: Some(greeting), _seat: seat }
     }
@@ -127,7 +127,7 @@ impl Default for Room {
 #[derive(Debug)]
 struct Lobby {
     crowd: Mutex<Crowd>,
-    guests: Arc<Guests>,
+    guests: Guests,
     complaints: Complaints,
     sender: mpsc::Sender<io::Result<Connection>>,
 }

@@ -12,7 +12,7 @@ const LINES: u32 = 30;
 
 /// The lines of the present minute.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<Minute>);
+pub struct Complaints(Mutex<Minute>);
 
 #[derive(Debug, Default)]
 struct Minute {
@@ -24,7 +24,7 @@ struct Minute {
 impl Complaints {
     /// Logs a warning, unless there were many within this minute. The first of the next one tells
     /// how many were left out.
-    pub(super) fn warn(&self, line: &dyn Display) {
+    pub fn warn(&self, line: &dyn Display) {
         let left_out = self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
         match left_out {
             Some(0) => tracing::warn!("{line}"),

@@ -1,87 +1,43 @@
-//! Those who were let in: how many of their connections may be open, in all and of one party.
-//!
-//! One party cannot fill the house. Here the newcomer goes, and not the oldest: who is in may be at work.
+//! Who has how many connections to a listener: an operator whatever the role, or a source where nobody has
+//! a certificate.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::crowd::source;
 use super::peer::Peer;
 use super::policy::party;
+use super::seats::{Full, Seat, Seats};
 
-/// Of one operator, or of one source where nobody has a certificate.
+/// Of one operator, or of one source.
 const OF_ONE: usize = 32;
 
 /// Open connections.
 #[derive(Debug)]
-pub(super) struct Guests {
-    seats: usize,
-    open: Mutex<HashMap<Party, usize>>,
-}
+pub(super) struct Guests(Arc<Seats<Party>>);
 
+/// A connection's place among the others, until it is dropped.
+pub(super) type GuestSeat = Seat<Party>;
+
+/// Whose connections are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Party {
-    /// An operator whatever the role.
+pub(super) enum Party {
     Known(String),
     Source(IpAddr),
 }
 
-/// A connection's place among the others, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Seat {
-    party: Party,
-    guests: Arc<Guests>,
-}
-
-/// The house is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Full {
-    #[error("{0} are open already")]
-    All(usize),
-    #[error("{OF_ONE} of the same party are open already")]
-    OfOne,
-}
-
 impl Guests {
-    /// A house of so many seats.
-    pub(super) fn of(seats: usize) -> Arc<Self> {
-        Arc::new(Self { seats, open: Mutex::default() })
+    /// So many connections at most.
+    pub(super) fn of(connections: usize) -> Self {
+        Self(Seats::of(connections, OF_ONE))
     }
 
     /// Seats one more connection of this peer.
-    pub(super) fn seat(self: &Arc<Self>, peer: &Peer) -> Result<Seat, Full> {
-        let party = match &peer.identity {
+    pub(super) fn seat(&self, peer: &Peer) -> Result<GuestSeat, Full> {
+        self.0.take(match &peer.identity {
             Some(identity) => Party::Known(party(&identity.who)),
             None => Party::Source(source(peer.address.ip())),
-        };
-        let mut open = self.open();
-        if open.values().sum::<usize>() >= self.seats {
-            return Err(Full::All(self.seats));
-        }
-        let of_one = open.entry(party.clone()).or_default();
-        if *of_one >= OF_ONE {
-            return Err(Full::OfOne);
-        }
-        *of_one += 1;
-        Ok(Seat { party, guests: Arc::clone(self) })
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<Party, usize>> {
-        // No code that can panic runs under the lock.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut open = self.guests.open();
-        if let Some(count) = open.get_mut(&self.party) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.party);
-            }
-        }
+        })
     }
 }
 
@@ -105,35 +61,22 @@ mod tests {
     }
 
     #[test]
-    fn one_party_does_not_fill_the_house() {
+    fn an_operator_is_one_party_in_every_role() {
         let guests = Guests::of(ALL);
         let alice = operator("alice", Role::Viewer);
-        let mut seats: Vec<Seat> = (0..OF_ONE).map(|_| guests.seat(&alice).unwrap()).collect();
-        assert_eq!(guests.seat(&alice).unwrap_err(), Full::OfOne);
+        let _seats: Vec<GuestSeat> = (0..OF_ONE).map(|_| guests.seat(&alice).unwrap()).collect();
         let as_admin = guests.seat(&operator("alice", Role::Admin));
-        assert_eq!(as_admin.unwrap_err(), Full::OfOne, "in another role");
-        let bob = guests.seat(&operator("bob", Role::Viewer)).unwrap();
-        seats.pop();
-        seats.push(guests.seat(&alice).unwrap());
-        drop((seats, bob));
-        assert!(guests.open().is_empty());
+        assert_eq!(as_admin.unwrap_err(), Full::OfOne(OF_ONE));
+        guests.seat(&operator("bob", Role::Viewer)).unwrap();
     }
 
     #[test]
     fn where_nobody_is_known_a_source_is_a_party() {
         let guests = Guests::of(ALL);
         let of = |address: &str| guests.seat(&stranger(address));
-        let _many: Vec<Seat> =
+        let _many: Vec<GuestSeat> =
             (0..OF_ONE).map(|n| of(&format!("2001:db8::{n}")).unwrap()).collect();
-        assert_eq!(of("2001:db8::ffff").unwrap_err(), Full::OfOne);
+        assert_eq!(of("2001:db8::ffff").unwrap_err(), Full::OfOne(OF_ONE));
         of("2001:db8:0:1::1").unwrap();
-    }
-
-    #[test]
-    fn there_is_an_end_of_seats_for_all_together() {
-        let guests = Guests::of(ALL);
-        let of = |n: usize| guests.seat(&stranger(&format!("10.0.{}.{}", n / 250, n % 250)));
-        let _seats: Vec<Seat> = (0..ALL).map(|n| of(n).unwrap()).collect();
-        assert_eq!(of(ALL).unwrap_err(), Full::All(ALL));
     }
 }

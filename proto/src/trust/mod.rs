@@ -25,6 +25,7 @@ mod pem;
 mod policy;
 mod role;
 mod roots;
+mod seats;
 mod tls;
 mod token;
 mod unclaimed;
@@ -43,6 +44,7 @@ pub use certificate::{KeyDigest, Seen, read_leaf};
 pub use channel::{enrol_channel, node_channel, node_channel_of};
 pub use claim::{ClaimError, check_proof, enrol, prove};
 pub use code::EnrolCode;
+pub use complaints::Complaints;
 pub use credentials::{Credentials, GrantedIdentity};
 pub use error::{BundleError, TrustError};
 pub use explain::{Contact, explain};
@@ -51,6 +53,7 @@ pub use peer::{ChannelBinding, Peer};
 pub use policy::{Policy, party};
 pub use role::{NoSuchRole, Right, Role};
 pub use roots::{RootKeys, Roots, RootsPem};
+pub use seats::{Full, Seat, Seats};
 pub use tls::{
     client_config, enrol_client_config, enrol_server_config, server_config, server_config_with,
 };
