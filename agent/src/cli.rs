@@ -14,7 +14,7 @@ pub const STDIN: &str = "-";
 #[derive(Debug, Parser)]
 #[command(name = "quorate-agent", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// The agent's settings; without this file, defaults hold
+    /// The agent's settings; defaults hold where the usual file does not exist
     #[arg(long, global = true, value_name = "FILE", default_value = settings::PATH, value_parser = file)]
     pub settings: String,
     #[command(subcommand)]

@@ -21,6 +21,10 @@ pub enum SettingsError {
         #[source]
         source: HostError,
     },
+    #[error(
+        "the settings {path} do not exist; write that file, or leave out --settings to have {PATH}"
+    )]
+    Missing { path: String },
     #[error("the settings {path} are not UTF-8 text; write the file anew")]
     Encoding { path: String },
     #[error("the settings {path} are wrong; correct this and run `quorate-agent check-config`")]
@@ -79,10 +83,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings in this file; the defaults where there is none.
+    /// The settings in this file; the defaults where nobody named another than the usual one, and it is not there.
     pub async fn load(host: &dyn Host, path: &str) -> Result<Self, SettingsError> {
         match host.read(path).await {
-            Ok(None) => Ok(Self::default()),
+            Ok(None) if path == PATH => Ok(Self::default()),
+            Ok(None) => Err(SettingsError::Missing { path: path.to_owned() }),
             Ok(Some(bytes)) => match String::from_utf8(bytes) {
                 Ok(text) => Self::parse(&text, path),
                 Err(_) => Err(SettingsError::Encoding { path: path.to_owned() }),
@@ -142,6 +147,7 @@ mod tests {
     use quorate_proto::in_one_line;
 
     use super::*;
+    use crate::host::fake::FakeHost;
 
     const SAMPLE: &str = include_str!("../../packaging/agent.yaml");
 
@@ -153,6 +159,14 @@ mod tests {
         let uncommented = Settings::parse(&shown.join("\n"), PATH).unwrap();
         assert_eq!(uncommented, Settings::default());
         assert_eq!(shown.join("\n") + "\n", Settings::default().to_string());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_named_has_to_be_there() {
+        let host = FakeHost::bare();
+        assert_eq!(Settings::load(&host, PATH).await.unwrap(), Settings::default());
+        let missing = Settings::load(&host, "/etc/quorate/agnet.yaml").await.unwrap_err();
+        assert!(missing.to_string().contains("/etc/quorate/agnet.yaml do not exist"), "{missing}");
     }
 
     #[test]
