@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
+use super::{CliError, ClusterArgs, Exit, OpenCluster};
 use crate::driver::{DriveError, LockError, LockHolder, Request, RunLock, apply, now_ms};
 use crate::plan::Procedure;
 use crate::run::Outcome;
@@ -42,7 +42,7 @@ pub(super) async fn carry_out(
     began: Instant,
     timings: bool,
 ) -> Result<Exit, CliError> {
-    let mut store = args.history().map_err(|error| site::error(&error))?;
+    let mut store = args.history()?;
     let run = RunId(Uuid::now_v7().to_string());
     let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
     let _lock = RunLock::take(&args.state, &holder).map_err(|error| locked(&error))?;

@@ -9,8 +9,8 @@ use quorate_proto::trust::Right;
 use quorate_proto::{AuditHead, NodeName, Sha256};
 use tokio::sync::mpsc;
 
-use super::node::node_name;
-use super::{CliError, ClusterArgs, Exit, OpenCluster, site, span};
+use super::args::{node_name, span};
+use super::{CliError, ClusterArgs, Exit, OpenCluster};
 use crate::driver::now_ms;
 use crate::fleet::FleetError;
 use crate::store::StoreError;
@@ -80,7 +80,7 @@ impl VerifyArgs {
     /// Exit code 0 if every log is whole.
     async fn run(&self) -> Result<Exit, CliError> {
         let cluster = open(&self.cluster)?;
-        let anchors = self.cluster.anchors().map_err(|error| site::error(&error))?;
+        let anchors = self.cluster.anchors()?;
         let mut nodes = self.nodes.clone();
         if nodes.is_empty() {
             nodes.extend(cluster.loaded.spec.nodes.iter().map(|node| node.name.clone()));
@@ -128,7 +128,7 @@ impl AcceptArgs {
     /// The new log must be whole.
     async fn run(&self) -> Result<Exit, CliError> {
         let cluster = open(&self.cluster)?;
-        let mut anchors = self.cluster.history().map_err(|error| site::error(&error))?;
+        let mut anchors = self.cluster.history()?;
         let node = &self.node;
         let log = read(&cluster, node, Vec::new(), |_| {}).await.map_err(|why| {
             CliError::message(Exit::Failed, format!("the log of {node} cannot be accepted: {why}"))

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use quorate_proto::NodeName;
 
-use super::node::node_name;
+use super::args::node_name;
 use super::nodes::not_approved;
-use super::{CliError, Exit, site};
+use super::{CliError, Exit};
 use crate::site::{ClaimNodeError, ClaimedNode, Site, Target, claim_node};
 use crate::ui;
 
@@ -35,9 +35,9 @@ pub struct ClaimArgs {
 impl ClaimArgs {
     pub(super) async fn run(&self, now: SystemTime) -> Result<Exit, CliError> {
         let Self { name, address, code, state } = self;
-        let opened = Site::open(state).map_err(|error| site::error(&error))?;
+        let site = Site::open(state)?;
         let target = Target { node: name, address: *address, code: code.as_deref() };
-        match claim_node(&opened, target, now).await {
+        match claim_node(&site, target, now).await {
             Ok(ClaimedNode::Enrolled) => {
                 ui::print(&format!("{name} is enrolled\n"));
                 Ok(Exit::Holds)
@@ -49,7 +49,7 @@ impl ClaimArgs {
                      \"SIX WORDS\"; `quorate node list` shows what {name} says of itself"
                 )))
             }
-            Err(ClaimNodeError::Site(error)) => Err(site::error(&error)),
+            Err(ClaimNodeError::Site(error)) => Err(error.into()),
             Err(ClaimNodeError::Code { approved, .. }) => Err(not_approved(name, approved)),
             Err(error) => Err(CliError::new(Exit::Failed, &error).hint(
                 "no certificate was given, unless an earlier try of this command did; \

@@ -4,6 +4,8 @@ use std::error::Error;
 
 use quorate_proto::causes;
 
+use crate::site::SiteError;
+
 /// How a command ended. The codes are part of the interface: scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -95,6 +97,34 @@ impl CliError {
         let reasons = self.reasons.iter().map(|reason| format!("  - {reason}\n"));
         let hints = self.hints.iter().map(|hint| format!("hint: {hint}\n"));
         causes.chain(reasons).chain(hints).collect()
+    }
+}
+
+/// What is wrong with a state folder.
+impl From<SiteError> for CliError {
+    fn from(error: SiteError) -> Self {
+        let (exit, advice) = match &error {
+            SiteError::Ttl(_) | SiteError::OperatorLifetime(_) => (Exit::Usage, None),
+            SiteError::Store(error) => (Exit::Failed, Some(error.advice())),
+            SiteError::Exists { .. }
+            | SiteError::Missing { .. }
+            | SiteError::Exposed { .. }
+            | SiteError::Damaged { .. }
+            | SiteError::Older { .. }
+            | SiteError::Incomplete { .. }
+            | SiteError::NoRootKeys { .. }
+            | SiteError::KeysExist { .. }
+            | SiteError::NoCredentials { .. }
+            | SiteError::NotCredentials { .. }
+            | SiteError::Ended { .. }
+            | SiteError::Io { .. }
+            | SiteError::Trust(_)
+            | SiteError::Bundle(_)
+            | SiteError::Listen { .. }
+            | SiteError::Serve(_) => (Exit::Failed, None),
+        };
+        let untouched = "no node was asked for anything, and nothing was changed";
+        advice.into_iter().fold(Self::new(exit, &error), Self::hint).hint(untouched)
     }
 }
 

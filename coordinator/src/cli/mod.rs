@@ -1,6 +1,7 @@
 //! The command line: one file a command. Commands ask, decide and hand over; `ui` prints.
 
 mod apply;
+mod args;
 mod audit;
 mod claim;
 mod error;
@@ -23,7 +24,7 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use clap::{Parser, Subcommand};
@@ -189,8 +190,7 @@ impl OpenCluster {
     /// one. Without the site's records nobody here knows how nodes came in.
     fn judge_roles(&self) -> Result<(), CliError> {
         let Some(store) = &self.store else { return Ok(()) };
-        let spent = store.spent_tokens();
-        let spent = spent.map_err(|error| site::error(&SiteError::Store(error)))?;
+        let spent = store.spent_tokens().map_err(SiteError::Store)?;
         let reasons = let_in_as_less(&self.loaded.spec, &spent);
         if reasons.is_empty() { Ok(()) } else { Err(plan::blocked(&reasons)) }
     }
@@ -207,7 +207,7 @@ impl ClusterArgs {
     /// Reads the specification, opens the state folder and prepares the fleet. Calls nobody yet.
     fn open(&self) -> Result<OpenCluster, CliError> {
         let loaded = load(&self.file, "nothing was changed")?;
-        self.fleet(loaded).map_err(|error| site::error(&error))
+        Ok(self.fleet(loaded)?)
     }
 
     /// The site, for what only whoever has its folder may do.
@@ -217,7 +217,13 @@ impl ClusterArgs {
             return Err(CliError::message(Exit::Failed, message)
                 .hint("nobody was asked for anything; run it there, without --credentials"));
         }
-        Site::open(&self.state).map_err(|error| site::error(&error))
+        Ok(Site::open(&self.state)?)
+    }
+
+    /// The calls about trust to the nodes of the specification.
+    fn trust_calls(&self, site: &Site) -> Result<TrustCalls, CliError> {
+        let spec = load(&self.file, "no node was asked")?.spec;
+        Ok(site.run_calls(&spec, SystemTime::now())?)
     }
 
     fn fleet(&self, loaded: Loaded) -> Result<OpenCluster, SiteError> {
@@ -290,13 +296,6 @@ fn load(file: &Path, untouched: &str) -> Result<Loaded, CliError> {
         CliError::message(Exit::Spec, format!("{} cannot be used as it is", file.display()))
             .hint(format!("{untouched}; see to the above and run the same command again"))
     })
-}
-
-/// A stretch of time on the command line; `negative` is said of one that goes back.
-fn span(text: &str, negative: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>();
-    let parsed = parsed.map_err(|error| error.to_string())?;
-    parsed.try_into().map_err(|_negative: jiff::Error| negative.to_owned())
 }
 
 /// The smallest specification, for tests of the commands.

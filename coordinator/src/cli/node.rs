@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use quorate_proto::{ENROL_PORT, NameError, NodeName, Secret};
+use quorate_proto::{ENROL_PORT, NodeName, Secret};
 
+use super::args::{lifetime, node_name};
 pub use super::claim::ClaimArgs;
 pub use super::nodes::{ApproveArgs, ListArgs};
 pub use super::remove::RemoveArgs;
-use super::{CliError, Exit, load, site, span};
+use super::{CliError, Exit, load};
 use crate::site::{Site, TokenTerms};
 use crate::spec::{NodeSpec, Role};
 use crate::store::Approval;
@@ -88,8 +89,7 @@ impl TokenArgs {
     pub fn run(&self, now: SystemTime) -> Result<TokenOutcome, CliError> {
         let terms = self.terms()?;
         let Self { name, ttl, state, .. } = self;
-        let token = Site::open(state).and_then(|site| site.issue_token(name, &terms, now));
-        let token = token.map_err(|error| site::error(&error))?;
+        let token = Site::open(state)?.issue_token(name, &terms, now)?;
         let replaces = if token.replaces {
             format!(
                 "{name} is enrolled already: the token is for a machine that is set up anew, or \
@@ -144,16 +144,6 @@ impl TokenArgs {
         let role = roles.into_iter().find(|role| node.roles.contains(role));
         Ok(role.unwrap_or(Role::ControlPlane))
     }
-}
-
-/// A node's name on the command line.
-pub(super) fn node_name(text: &str) -> Result<NodeName, NameError> {
-    text.try_into()
-}
-
-/// A time that a token or credentials are to live.
-pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
-    span(text, "a life is longer than nothing")
 }
 
 #[cfg(test)]

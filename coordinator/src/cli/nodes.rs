@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use quorate_proto::NodeName;
 
-use super::node::node_name;
-use super::{CliError, Exit, site};
+use super::args::node_name;
+use super::{CliError, Exit};
 use crate::site::{Site, SiteError};
 use crate::store::{Approved, Store, seconds};
 use crate::ui::{self, nodes_text};
@@ -40,8 +40,7 @@ pub struct ApproveArgs {
 impl ListArgs {
     pub(super) fn run(&self, now: SystemTime) -> Result<Exit, CliError> {
         let store = open(&self.state)?;
-        let tokens =
-            store.newest_tokens().map_err(|error| site::error(&SiteError::Store(error)))?;
+        let tokens = store.newest_tokens().map_err(SiteError::Store)?;
         ui::print(&nodes_text::table(&tokens, seconds(now)));
         Ok(Exit::Holds)
     }
@@ -50,8 +49,7 @@ impl ListArgs {
 impl ApproveArgs {
     pub(super) fn run(&self, now: SystemTime) -> Result<Exit, CliError> {
         let Self { name, code, state } = self;
-        let approved = open(state)?.approve(name, code, now);
-        let approved = approved.map_err(|error| site::error(&SiteError::Store(error)))?;
+        let approved = open(state)?.approve(name, code, now).map_err(SiteError::Store)?;
         if approved != Approved::Yes {
             return Err(not_approved(name, approved));
         }
@@ -89,7 +87,7 @@ pub(super) fn not_approved(name: &NodeName, approved: Approved) -> CliError {
 }
 
 fn open(state: &std::path::Path) -> Result<Store, CliError> {
-    Site::open(state).and_then(|site| site.store()).map_err(|error| site::error(&error))
+    Ok(Site::open(state)?.store()?)
 }
 
 #[cfg(test)]

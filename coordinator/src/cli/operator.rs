@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use quorate_proto::trust::{IdentityError, NoSuchRole, OperatorName, Role};
+use quorate_proto::trust::{NoSuchRole, OperatorName, Role};
 
-use super::node::lifetime;
-use super::{CliError, Exit, site};
+use super::args::{lifetime, operator_name};
+use super::{CliError, Exit};
 use crate::site::{Site, SiteError};
 use crate::ui;
 
@@ -48,7 +48,7 @@ struct IssueArgs {
 impl OperatorArgs {
     pub(super) fn run(&self) -> Result<Exit, CliError> {
         let OperatorCommand::Issue(issue) = &self.command;
-        let told = issue.run(SystemTime::now()).map_err(|error| site::error(&error))?;
+        let told = issue.run(SystemTime::now())?;
         ui::complain(&told);
         Ok(Exit::Holds)
     }
@@ -69,11 +69,6 @@ impl IssueArgs {
             held = role.with_article(),
         ))
     }
-}
-
-/// An operator's name on the command line.
-pub(super) fn operator_name(text: &str) -> Result<OperatorName, IdentityError> {
-    text.try_into()
 }
 
 fn role(text: &str) -> Result<Role, NoSuchRole> {

@@ -6,9 +6,9 @@ use quorate_proto::{Machine, NodeName};
 use tokio::time::Instant;
 
 use super::apply::carry_out;
-use super::node::node_name;
+use super::args::node_name;
 use super::plan::blocked;
-use super::{CliError, ClusterArgs, Exit, OpenCluster, site};
+use super::{CliError, ClusterArgs, Exit, OpenCluster};
 use crate::plan::{Blocked, Procedure, Removal};
 use crate::site::SiteError;
 use crate::store::{Store, StoreError};
@@ -48,7 +48,7 @@ impl RemoveArgs {
             return Err(blocked(&Blocked::StillSpecified { node }.reasons()));
         }
         let Some(store) = &cluster.store else { return Err(needs_records()) };
-        let removal = self.removal(store).map_err(|error| site::error(&SiteError::Store(error)))?;
+        let removal = self.removal(store).map_err(SiteError::Store)?;
         let procedure = Procedure::Remove(removal);
         if self.dry_run {
             return self.show(&cluster, &procedure).await;

@@ -6,8 +6,7 @@ use std::time::SystemTime;
 
 use quorate_proto::NodeName;
 
-use super::node::node_name;
-use super::trust::calls;
+use super::args::node_name;
 use super::{CliError, ClusterArgs, Exit};
 use crate::site::{NodeCall, renew_all};
 use crate::ui::{self, trust_text};
@@ -37,7 +36,7 @@ impl RenewArgs {
     /// Exit code 1 where a node keeps a certificate that it should not.
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let site = Arc::new(self.cluster.site()?);
-        let calls = calls(&self.cluster, &site)?;
+        let calls = self.cluster.trust_calls(&site)?;
         let known: BTreeSet<NodeName> = calls.nodes().cloned().collect();
         if let Some(stranger) = self.nodes.iter().find(|node| !known.contains(node)) {
             let message = format!("the specification does not name {stranger}");

@@ -7,9 +7,8 @@ use quorate_proto::{NodeName, RunId};
 use uuid::Uuid;
 
 use super::apply::locked;
-use super::node::node_name;
-use super::trust::RootKeysArgs;
-use super::{CliError, ClusterArgs, Exit, load, site};
+use super::args::{RootKeysArgs, node_name};
+use super::{CliError, ClusterArgs, Exit, load};
 use crate::driver::{LockHolder, RunLock, now_ms};
 use crate::site::{Phase, Rotated, Rotation};
 use crate::ui;
@@ -49,8 +48,7 @@ impl RotateArgs {
             retire: self.retire,
         };
         if self.dry_run {
-            let looked = rotation.look(SystemTime::now()).await;
-            let (phase, late) = looked.map_err(|error| site::error(&error))?;
+            let (phase, late) = rotation.look(SystemTime::now()).await?;
             ui::print(&format!("{}\nnext: {}\n", stands(phase), next(phase)));
             if !late.is_empty() {
                 ui::print(&format!("these nodes would be waited for\n{}", names(&late)));
@@ -62,8 +60,7 @@ impl RotateArgs {
         let holder = LockHolder { pid: std::process::id(), run, since_ms: now_ms() };
         let _lock = RunLock::take(state, &holder).map_err(|error| locked(&error))?;
         let tell = |line: &str| ui::print(&format!("{line}\n"));
-        let gone = rotation.go(SystemTime::now(), &tell).await;
-        match gone.map_err(|error| site::error(&error))? {
+        match rotation.go(SystemTime::now(), &tell).await? {
             Rotated::Whole => {
                 ui::print("the site has one root of each kind, and no node is waited for\n");
                 Ok(Exit::Holds)

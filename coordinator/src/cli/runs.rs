@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{CliError, Exit, site};
+use super::{CliError, Exit};
 use crate::driver::{LockHolder, RunLock, now_ms};
 use crate::run::{Fate, NoSuchRun, PastRun, find, width};
 use crate::site::history;
@@ -51,8 +51,7 @@ struct ShowArgs {
 impl RunsArgs {
     /// Reads the store alone; calls nobody.
     pub(super) fn run(&self) -> Result<Exit, CliError> {
-        let opened = history(&self.state);
-        let store = opened.map_err(|error| site::error(&error))?;
+        let store = history(&self.state)?;
         let runs = store.runs().map_err(|error| unreadable(&error))?;
         match &self.command {
             None => self.list(&store, &runs),

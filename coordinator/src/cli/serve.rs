@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quorate_proto::trust::listen;
 use quorate_proto::{ENROL_PORT, NodeName};
 
-use super::node::node_name;
+use super::args::node_name;
 use crate::site::{Clock, Site, SiteError, Tiding, serve_enrolment};
 
 const ANYWHERE: SocketAddr =

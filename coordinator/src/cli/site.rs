@@ -7,11 +7,10 @@ use super::init::InitArgs;
 use super::node::{NodeArgs, NodeCommand};
 use super::serve::ServeArgs;
 use super::{CliError, Exit};
-use crate::site::SiteError;
 use crate::ui;
 
 pub(super) fn init(args: &InitArgs) -> Result<Exit, CliError> {
-    let text = args.run(SystemTime::now()).map_err(|failed| error(&failed))?;
+    let text = args.run(SystemTime::now())?;
     ui::print(&text);
     Ok(Exit::Holds)
 }
@@ -41,54 +40,6 @@ pub(super) async fn serve(args: &ServeArgs) -> Result<Exit, CliError> {
         }
     };
     let tell = |line: &str| ui::print(&format!("{line}\n"));
-    let served = args.run(Arc::new(SystemTime::now), stop, tell).await;
-    served.map_err(|failed| error(&failed))?;
+    args.run(Arc::new(SystemTime::now), stop, tell).await?;
     Ok(Exit::Holds)
-}
-
-/// What is wrong with a state folder.
-pub(super) fn error(error: &SiteError) -> CliError {
-    let exit = match error {
-        SiteError::Ttl(_) | SiteError::OperatorLifetime(_) => Exit::Usage,
-        SiteError::Exists { .. }
-        | SiteError::Missing { .. }
-        | SiteError::Exposed { .. }
-        | SiteError::Damaged { .. }
-        | SiteError::Older { .. }
-        | SiteError::Incomplete { .. }
-        | SiteError::NoRootKeys { .. }
-        | SiteError::KeysExist { .. }
-        | SiteError::NoCredentials { .. }
-        | SiteError::NotCredentials { .. }
-        | SiteError::Ended { .. }
-        | SiteError::Io { .. }
-        | SiteError::Trust(_)
-        | SiteError::Bundle(_)
-        | SiteError::Store(_)
-        | SiteError::Listen { .. }
-        | SiteError::Serve(_) => Exit::Failed,
-    };
-    let first = match error {
-        SiteError::Store(error) => Some(error.advice()),
-        SiteError::Ttl(_)
-        | SiteError::OperatorLifetime(_)
-        | SiteError::Exists { .. }
-        | SiteError::Missing { .. }
-        | SiteError::Exposed { .. }
-        | SiteError::Damaged { .. }
-        | SiteError::Older { .. }
-        | SiteError::Incomplete { .. }
-        | SiteError::NoRootKeys { .. }
-        | SiteError::KeysExist { .. }
-        | SiteError::NoCredentials { .. }
-        | SiteError::NotCredentials { .. }
-        | SiteError::Ended { .. }
-        | SiteError::Io { .. }
-        | SiteError::Trust(_)
-        | SiteError::Bundle(_)
-        | SiteError::Listen { .. }
-        | SiteError::Serve(_) => None,
-    };
-    let untouched = "no node was asked for anything, and nothing was changed";
-    first.into_iter().fold(CliError::new(exit, error), CliError::hint).hint(untouched)
 }

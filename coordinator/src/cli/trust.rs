@@ -6,14 +6,12 @@ use std::time::SystemTime;
 use quorate_proto::trust::{KeyDigest, OperatorName};
 use quorate_proto::{NodeName, Sha256, unhex};
 
-use super::node::node_name;
-use super::operator::operator_name;
+use super::args::{RootKeysArgs, node_name, operator_name};
 use super::renew::RenewArgs;
 use super::rotate::RotateArgs;
-use super::{CliError, ClusterArgs, Exit, load, site};
+use super::{CliError, ClusterArgs, Exit, load};
 use crate::fleet::{FleetError, Pushed, TrustCalls};
 use crate::site::{Deny, Site, TrustStanding};
-use crate::spec::ClusterSpec;
 use crate::ui::{self, Output, trust_text};
 
 /// Says whom the nodes trust, and trusts somebody no more
@@ -107,13 +105,6 @@ struct ReissueArgs {
     state: PathBuf,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct RootKeysArgs {
-    /// Where the keys of the roots are; in the state folder, unless they were moved
-    #[arg(long, value_name = "DIR")]
-    pub(super) root_keys: Option<PathBuf>,
-}
-
 impl TrustArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         match &self.command {
@@ -130,10 +121,9 @@ impl TrustArgs {
 impl StatusArgs {
     async fn run(&self) -> Result<Exit, CliError> {
         let site = self.cluster.site()?;
-        let calls = calls(&self.cluster, &site)?;
+        let calls = self.cluster.trust_calls(&site)?;
         let statuses = calls.statuses().await;
-        let standing = TrustStanding::of(&site, statuses, SystemTime::now());
-        let standing = standing.map_err(|error| site::error(&error))?;
+        let standing = TrustStanding::of(&site, statuses, SystemTime::now())?;
         if self.metrics {
             ui::print(&trust_text::metrics(&standing));
         } else if self.cluster.output == Output::Json {
@@ -156,26 +146,24 @@ impl DenyArgs {
         let site = with.cluster.site()?;
         // Without it nobody could be told: better to hear of that while nothing is changed.
         let spec = load(&with.cluster.file, "nobody was denied")?.spec;
-        let denied = site.deny(&deny, with.keys.root_keys.as_deref(), SystemTime::now());
-        let bundle = denied.map_err(|error| site::error(&error))?;
+        let keys = with.keys.root_keys.as_deref();
+        let bundle = site.deny(&deny, keys, SystemTime::now())?;
         ui::print(&format!("denied from generation {} on\n", bundle.generation));
-        push(&site, &calls_to(&spec, &site)?).await
+        push(&site, &site.run_calls(&spec, SystemTime::now())?).await
     }
 }
 
 impl PushArgs {
     async fn run(&self) -> Result<Exit, CliError> {
         let site = self.cluster.site()?;
-        push(&site, &calls(&self.cluster, &site)?).await
+        push(&site, &self.cluster.trust_calls(&site)?).await
     }
 }
 
 impl ReissueArgs {
     fn run(&self) -> Result<Exit, CliError> {
         let keys = self.keys.root_keys.as_deref();
-        let reissued =
-            Site::open(&self.state).and_then(|mut site| site.reissue(keys, SystemTime::now()));
-        reissued.map_err(|error| site::error(&error))?;
+        Site::open(&self.state)?.reissue(keys, SystemTime::now())?;
         ui::print(
             "both issuing authorities are new, for a year; what the old ones signed stays good\n",
         );
@@ -185,23 +173,13 @@ impl ReissueArgs {
 
 /// Exit code 1 where a node was not reached: it trusts as before until it is.
 async fn push(site: &Site, calls: &TrustCalls) -> Result<Exit, CliError> {
-    let (bundle, signed) = site.bundle().map_err(|error| site::error(&error))?;
+    let (bundle, signed) = site.bundle()?;
     let pushed = calls.push(bundle.generation, &signed.to_json()).await;
     ui::print(&trust_text::pushed(bundle.generation, &pushed));
     let current = |(_, answer): &(NodeName, Result<Pushed, FleetError>)| {
         matches!(answer, Ok(Pushed::Given(_) | Pushed::Had(_)))
     };
     Ok(if pushed.iter().all(current) { Exit::Holds } else { Exit::Failed })
-}
-
-pub(super) fn calls(args: &ClusterArgs, site: &Site) -> Result<TrustCalls, CliError> {
-    calls_to(&load(&args.file, "no node was asked")?.spec, site)
-}
-
-fn calls_to(spec: &ClusterSpec, site: &Site) -> Result<TrustCalls, CliError> {
-    let credentials = site.run_credentials(SystemTime::now());
-    let calls = credentials.and_then(|run| site.trust_calls(spec, run.credentials));
-    calls.map_err(|error| site::error(&error))
 }
 
 fn digest(text: &str) -> Result<KeyDigest, String> {

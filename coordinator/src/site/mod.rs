@@ -213,6 +213,11 @@ impl Site {
             .map_err(SiteError::Trust)
     }
 
+    /// The same with credentials of a run that begins now.
+    pub fn run_calls(&self, spec: &ClusterSpec, now: SystemTime) -> Result<TrustCalls, SiteError> {
+        self.trust_calls(spec, self.run_credentials(now)?.credentials)
+    }
+
     /// The site's store, opened.
     pub fn store(&self) -> Result<Store, SiteError> {
         Store::open(&self.folder).map_err(SiteError::Store)

@@ -18,7 +18,7 @@ use super::keys::{
     settle_root_keys,
 };
 use super::{NodeCall, Site, SiteError, renew_all, trust};
-use crate::fleet::{Pushed, TrustCalls};
+use crate::fleet::Pushed;
 use crate::spec::ClusterSpec;
 use crate::store::seconds;
 
@@ -66,7 +66,7 @@ impl Rotation<'_> {
         let phase = site.phase()?;
         let (newest, _) = site.bundle()?;
         let mut late = self.strangers(&site, now)?;
-        for (node, answer) in self.calls(&site, now)?.statuses().await {
+        for (node, answer) in site.run_calls(self.spec, now)?.statuses().await {
             match answer {
                 Err(error) => drop(late.insert(node, error.why())),
                 Ok(status) if status.generation < newest.generation => {
@@ -159,7 +159,8 @@ impl Rotation<'_> {
         now: SystemTime,
     ) -> Result<BTreeMap<NodeName, String>, SiteError> {
         let (newest, signed) = site.bundle()?;
-        let pushed = self.calls(site, now)?.push(newest.generation, &signed.to_json()).await;
+        let pushed =
+            site.run_calls(self.spec, now)?.push(newest.generation, &signed.to_json()).await;
         let late = pushed.into_iter().filter_map(|(node, answer)| match answer {
             Ok(Pushed::Given(_) | Pushed::Had(_)) => None,
             Ok(Pushed::Ahead(kept)) => {
@@ -176,7 +177,7 @@ impl Rotation<'_> {
     /// Gives a certificate of the new root to every node that shows another one.
     async fn renew(&self, site: &Arc<Site>, now: SystemTime) -> Result<(), SiteError> {
         let behind = self.behind(site, now).await?.into_keys().collect();
-        let calls = self.calls(site, now)?;
+        let calls = site.run_calls(self.spec, now)?;
         // Who was not renewed is found out by the next question.
         drop(renew_all(site, &calls, behind, NodeCall::Now, now).await);
         Ok(())
@@ -197,10 +198,6 @@ impl Rotation<'_> {
             .into_iter()
             .filter_map(|(node, answer)| Some((node, answer.err()?.why())))
             .collect())
-    }
-
-    fn calls(&self, site: &Site, now: SystemTime) -> Result<TrustCalls, SiteError> {
-        site.trust_calls(self.spec, site.run_credentials(now)?.credentials)
     }
 }
 
