@@ -80,7 +80,7 @@ impl Execute for OverSocket {
     }
 }
 
-/// One call from its connection to the executor's last word.
+/// One call from its connection until the executor has closed it.
 async fn carry(
     path: PathBuf,
     request: Request,
@@ -103,11 +103,8 @@ async fn carry(
             Err(error) => Err(error.into()),
         };
         let last = reply.as_ref().map_or(true, Reply::is_last);
-        if told.send(reply).await.is_err() {
+        if told.send(reply).await.is_err() || last {
             break;
-        }
-        if last {
-            return;
         }
     }
     connection.shutdown().await.ok();

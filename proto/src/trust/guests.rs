@@ -79,4 +79,12 @@ mod tests {
         assert_eq!(of("2001:db8::ffff").unwrap_err(), Full::OfOne(OF_ONE));
         of("2001:db8:0:1::1").unwrap();
     }
+
+    #[test]
+    fn there_is_an_end_of_connections_for_all_together() {
+        let guests = Guests::of(ALL);
+        let of = |n: usize| guests.seat(&stranger(&format!("10.0.{}.{}", n / 250, n % 250)));
+        let _seats: Vec<GuestSeat> = (0..ALL).map(|n| of(n).unwrap()).collect();
+        assert_eq!(of(ALL).unwrap_err(), Full::All(ALL));
+    }
 }
