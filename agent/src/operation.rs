@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use quorate_proto::{Activity, Event, Failure, Finding, Redactor};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::ledger::Begun;
@@ -21,7 +21,7 @@ pub struct Operation {
     /// Knows what the order brought that nobody may read.
     pub redactor: Redactor,
     told: Mutex<Told>,
-    cancel: Notify,
+    cancel: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ struct Told {
 impl Operation {
     /// An operation that the ledger holds already.
     pub fn new(begun: Begun, redactor: Redactor) -> Self {
-        Self { begun, redactor, told: Mutex::default(), cancel: Notify::new() }
+        Self { begun, redactor, told: Mutex::default(), cancel: watch::Sender::new(false) }
     }
 
     /// The events from now on, after the present activity; the last is always `Ended`.
@@ -91,12 +91,18 @@ impl Operation {
 
     /// Asks it to end.
     pub fn cancel(&self) {
-        self.cancel.notify_one();
+        self.cancel.send_replace(true);
     }
 
     /// Returns once it was asked to end.
     pub async fn cancelled(&self) {
-        self.cancel.notified().await;
+        // The sender is this operation's own, so it outlives the wait.
+        self.cancel.subscribe().wait_for(|asked| *asked).await.ok();
+    }
+
+    /// Returns once it has ended.
+    pub async fn over(self: Arc<Self>) {
+        self.follow(true).for_each(|_| async {}).await;
     }
 
     fn ended(&self) -> Option<Event> {

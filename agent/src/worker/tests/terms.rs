@@ -44,3 +44,51 @@ async fn what_a_person_sets_in_the_ledger_is_the_newest_term() {
     host.put(LEDGER, br#"{"term": {"number": 5000000, "run": ""}, "under_way": null}"#);
     open(&host).await.claim(&alice(), &term(5_000_001, "a")).await.unwrap();
 }
+
+/// Never holds, and waits for ever.
+struct Waiting;
+
+#[async_trait]
+impl Ensure for Waiting {
+    async fn check(&self, _host: &dyn Host) -> Result<Finding, HostError> {
+        Ok(Finding::Drifted(vec![Drift::new("node cp-3", "not Ready", "Ready")]))
+    }
+
+    async fn apply(&self, host: &dyn Host, _work: &Work<'_>) -> Result<(), HostError> {
+        host.write("/begun", b"", 0o600).await?;
+        std::future::pending().await
+    }
+}
+
+fn waiting<'a>(_goal: &'a Goal) -> Box<dyn Ensure + 'a> {
+    Box::new(Waiting)
+}
+
+async fn waits_for(host: &Arc<TestHost>, goal: Goal) -> (Arc<Worker>, impl Stream<Item = Event>) {
+    let worker = Worker::open(host.clone(), waiting, "/state").await.unwrap();
+    let events = worker.ensure(&alice(), order("1", term(1, "a"), goal)).await.unwrap();
+    while !host.has("/begun") {
+        tokio::task::yield_now().await;
+    }
+    (worker, events)
+}
+
+#[tokio::test]
+async fn claim_of_a_newer_run_ends_an_abandoned_wait() {
+    let host = Arc::new(TestHost::default());
+    let (worker, events) = waits_for(&host, Goal::NodeReady(cp_1())).await;
+    worker.claim(&alice(), &term(1, "a")).await.unwrap();
+    assert!(worker.describe(&cp_1()).await.unwrap().under_way.is_some(), "its own run waits on");
+    worker.claim(&alice(), &term(2, "b")).await.unwrap();
+    assert_eq!(worker.describe(&cp_1()).await.unwrap().under_way, None);
+    let told: Vec<_> = events.collect().await;
+    assert!(matches!(ended(&told), (Finding::Unknown { .. }, Some(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn claim_of_a_newer_run_leaves_a_change_alone() {
+    let host = Arc::new(TestHost::default());
+    let (worker, _events) = waits_for(&host, Goal::SwapOff).await;
+    worker.claim(&alice(), &term(2, "b")).await.unwrap();
+    assert!(worker.describe(&cp_1()).await.unwrap().under_way.is_some());
+}
