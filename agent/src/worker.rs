@@ -160,10 +160,24 @@ impl Worker {
     }
 
     /// From now on no order of an older term begins: who looks next sees all that can still happen.
+    ///
+    /// A wait that an earlier run ordered ends here: it changes nothing, and would keep the node from
+    /// what it waits for.
     pub async fn claim(&self, caller: &Caller, term: &Term) -> Result<(), NotTaken> {
-        let mut state = self.state.lock().await;
-        let claimed = self.obey(&mut state, caller, term).await;
-        self.told(&mut state, caller, || format!("a claim of term {term}"), claimed).await
+        let abandoned = {
+            let mut state = self.state.lock().await;
+            let claimed = self.obey(&mut state, caller, term).await;
+            self.told(&mut state, caller, || format!("a claim of term {term}"), claimed).await?;
+            let wait = |operation: &&Arc<Operation>| {
+                operation.begun.goal.is_awaited() && operation.begun.term.run != term.run
+            };
+            state.under_way().filter(wait).cloned()
+        };
+        if let Some(operation) = abandoned {
+            operation.cancel();
+            operation.over().await;
+        }
+        Ok(())
     }
 
     /// What the node of this name is and holds.
@@ -174,14 +188,19 @@ impl Worker {
             (state.ledger.content.term.clone(), under_way, state.audit.head().cloned())
         };
         let host = &*self.host;
+        let kubernetes = facts::kubernetes(host).await?;
+        // Both may wait for machines that are gone.
+        let (etcd, nodes) = tokio::join!(facts::etcd(host), facts::nodes(host));
         Ok(Facts {
             node: node.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            // Last, so that its clock is read when the answer is sent.
             machine: host.machine().await?,
             term,
             under_way,
-            kubernetes: facts::kubernetes(host).await?,
-            etcd: facts::etcd(host).await,
+            kubernetes,
+            etcd,
+            nodes,
             audit,
         })
     }
@@ -361,8 +380,30 @@ impl Worker {
         Ok(operation)
     }
 
-    /// Checks first: a goal that holds is not applied, unless it may hold for another run.
     async fn carry_out(self: Arc<Self>, operation: Arc<Operation>, material: Option<JoinMaterial>) {
+        let work = self.work(&operation, material.as_ref());
+        let (finding, failure) = if operation.begun.goal.is_awaited() {
+            // A wait starts no unit, so it may be dropped wherever it is.
+            tokio::select! {
+                biased;
+                () = operation.cancelled() => {
+                    let why = "the wait was cancelled".to_owned();
+                    (Finding::Unknown { why }, Some(failure::of_cancelling()))
+                }
+                ended = work => ended,
+            }
+        } else {
+            work.await
+        };
+        self.conclude(&operation, finding, failure).await;
+    }
+
+    /// Checks first: a goal that holds is not applied, unless it may hold for another run.
+    async fn work(
+        &self,
+        operation: &Operation,
+        material: Option<&JoinMaterial>,
+    ) -> (Finding, Option<Failure>) {
         let goal = &operation.begun.goal;
         if goal.is_awaited() {
             // Kubernetes may take its time to answer. There is nothing to say yet.
@@ -377,18 +418,18 @@ impl Worker {
             let (events, received) = mpsc::unbounded_channel();
             let progress = Progress::hiding(operation.redactor.clone(), events);
             let apply = async {
-                let work = Work { progress: &progress, material: material.as_ref() };
+                let work = Work { progress: &progress, material };
                 (self.goals)(goal).apply(&*self.host, &work).await
             };
-            failure = self.attend(&operation, received, apply).await;
+            failure = self.attend(operation, received, apply).await;
             if failure.is_some() {
-                self.see_units_end(&operation).await;
+                self.see_units_end(operation).await;
             }
             finding = self.check_one(goal).await;
             rounds -= 1;
             due = rounds > 0 && failure.is_none() && !finding.is_satisfied();
         }
-        self.conclude(&operation, finding, failure).await;
+        (finding, failure)
     }
 
     /// Goes on with what an earlier agent left running. What it would have run next was known to it alone.

@@ -22,6 +22,10 @@ pub struct Facts {
     pub kubernetes: KubernetesFacts,
     /// What this node's own etcd member answers; `None` where there is none or it is silent.
     pub etcd: Option<EtcdFacts>,
+    /// The cluster's nodes, as the API server on this node lists them; `None` where there is none or it is
+    /// silent.
+    #[serde(default)]
+    pub nodes: Option<Vec<NodeFacts>>,
     /// Where the audit log stands; `None` where it is damaged, or the agent keeps none.
     #[serde(default)]
     pub audit: Option<AuditHead>,
@@ -76,6 +80,45 @@ pub struct KubernetesFacts {
     pub etcd_data: bool,
     /// Of the installed kubelet.
     pub kubelet_version: Option<KubernetesVersion>,
+    /// What the node runs by, whatever a specification asks for.
+    #[serde(default)]
+    pub in_force: InForce,
+}
+
+/// Settings of a cluster as the files of one of its nodes have them. Each is `None` where the node has
+/// no such file, or a file that does not say it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InForce {
+    /// `--cluster-name` of kube-controller-manager.
+    pub name: Option<String>,
+    /// The tag of kube-apiserver's image.
+    pub version: Option<KubernetesVersion>,
+    /// `HOST:PORT` of the server in admin.conf, on a worker in kubelet.conf.
+    pub endpoint: Option<String>,
+    /// `--secure-port` of kube-apiserver.
+    pub api_port: Option<String>,
+    /// `--cluster-cidr` of kube-controller-manager.
+    pub pod_subnet: Option<String>,
+    /// `--service-cluster-ip-range` of kube-apiserver.
+    pub service_subnet: Option<String>,
+    /// `clusterDomain` of the kubelet's configuration.
+    pub dns_domain: Option<String>,
+    /// `--node-ip` in /var/lib/kubelet/kubeadm-flags.env.
+    pub node_ip: Option<String>,
+    /// The node that the kubelet's client certificate names.
+    pub kubelet_node: Option<String>,
+}
+
+/// A node as the Kubernetes API has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    pub name: String,
+    pub ready: bool,
+    /// Of the kubelet that runs.
+    pub kubelet_version: Option<KubernetesVersion>,
+    /// Its InternalIP.
+    pub address: Option<IpAddr>,
 }
 
 /// A certificate authority as another node can compare it.

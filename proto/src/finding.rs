@@ -36,6 +36,9 @@ pub struct Drift {
     pub what: String,
     pub found: String,
     pub wanted: String,
+    /// Something runs by what was found: to change it is no repair, and interrupts what runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_use: bool,
 }
 
 impl Drift {
@@ -45,6 +48,11 @@ impl Drift {
         found: impl Into<String>,
         wanted: impl Into<String>,
     ) -> Self {
-        Self { what: what.into(), found: found.into(), wanted: wanted.into() }
+        Self { what: what.into(), found: found.into(), wanted: wanted.into(), in_use: false }
+    }
+
+    /// The same, where something runs by what was found.
+    pub fn in_use(self) -> Self {
+        Self { in_use: true, ..self }
     }
 }

@@ -24,7 +24,9 @@ pub use audit::AuditHead;
 pub use causes::{causes, in_one_line};
 pub use digest::{DigestError, Sha256, hex, unhex};
 pub use event::{Activity, ActivityKind, Event, Failure};
-pub use facts::{CaFacts, EtcdFacts, EtcdMember, Facts, KubernetesFacts, Machine, UnderWay};
+pub use facts::{
+    CaFacts, EtcdFacts, EtcdMember, Facts, InForce, KubernetesFacts, Machine, NodeFacts, UnderWay,
+};
 pub use finding::{Drift, Finding};
 pub use generated::etcd;
 pub use goal::Goal;

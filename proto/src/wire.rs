@@ -164,7 +164,12 @@ impl From<Finding> for node::Finding {
         let kind = match finding {
             Finding::Satisfied => Kind::Satisfied(Satisfied {}),
             Finding::Drifted(drifts) => {
-                let drift = |Drift { what, found, wanted }| node::Drift { what, found, wanted };
+                let drift = |Drift { what, found, wanted, in_use }| node::Drift {
+                    what,
+                    found,
+                    wanted,
+                    in_use,
+                };
                 Kind::Drifted(Drifted { drifts: drifts.into_iter().map(drift).collect() })
             }
             Finding::Unknown { why } => Kind::Unknown(Unknown { why }),
@@ -182,7 +187,12 @@ impl TryFrom<node::Finding> for Finding {
         Ok(match finding.kind.ok_or(WireError::Missing("a finding"))? {
             Kind::Satisfied(_) => Self::Satisfied,
             Kind::Drifted(drifted) => {
-                let drift = |node::Drift { what, found, wanted }| Drift { what, found, wanted };
+                let drift = |node::Drift { what, found, wanted, in_use }| Drift {
+                    what,
+                    found,
+                    wanted,
+                    in_use,
+                };
                 Self::Drifted(drifted.drifts.into_iter().map(drift).collect())
             }
             Kind::Unknown(unknown) => Self::Unknown { why: unknown.why },

@@ -32,7 +32,8 @@ impl Ensure for Configured<'_> {
         };
         let mut drifts = Vec::new();
         let wanted = config(self.0, release);
-        drifts.extend(own_file::drift(host, CONFIG, &wanted, self.summary()).await?);
+        let drift = own_file::drift(host, CONFIG, &wanted, self.summary()).await?;
+        drifts.extend(drift.map(Drift::in_use));
         let service = ServiceState::of(host, UNIT).await?;
         if !service.active() {
             drifts.push(Drift::new("service containerd", "not active", "active"));

@@ -13,8 +13,8 @@ pub(super) async fn drift(
 ) -> Result<Option<Drift>, HostError> {
     Ok(match host.text(path).await? {
         Some(found) if found == text => None,
-        Some(_) => Some(Drift::new(path, "another content", summary)),
-        None => Some(Drift::new(path, "not there", summary)),
+        Some(_) => Some(Drift::new(path, "content differs", summary)),
+        None => Some(Drift::new(path, "missing", summary)),
     })
 }
 

@@ -65,17 +65,20 @@ struct State {
 
 fn drift(package: &Package, state: Option<&State>) -> Option<Drift> {
     let wanted = package.version.as_deref().map_or("any version", |version| version);
+    let what = format!("package {}", package.name);
     let found = match state {
         None => "not installed".to_owned(),
         Some(state) if !state.installed => "half installed".to_owned(),
         Some(State { version, held, .. }) => match &package.version {
             None => return None,
-            Some(wanted) if wanted != version => version.clone(),
+            Some(wanted) if wanted != version => {
+                return Some(Drift::new(what, version, wanted).in_use());
+            }
             Some(_) if !held => format!("{version}, not held"),
             Some(_) => return None,
         },
     };
-    Some(Drift::new(format!("package {}", package.name), found, wanted))
+    Some(Drift::new(what, found, wanted))
 }
 
 /// Asks dpkg once for all packages.

@@ -158,6 +158,12 @@ impl Host for LinuxHost {
         Ok(output)
     }
 
+    async fn processes(&self, program: &str) -> Result<Vec<Vec<String>>, HostError> {
+        let (root, program) = (self.root.clone(), program.to_owned());
+        let attempt = format!("looking for processes of {program}");
+        files::blocking(attempt, move || Ok(machine::processes(&root, &program))).await
+    }
+
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError> {
         unit::run(self, unit, progress).await
     }

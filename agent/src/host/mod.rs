@@ -42,6 +42,8 @@ pub trait Host: Send + Sync {
     async fn run_remembered(&self, command: &Command) -> Result<Output, HostError> {
         self.run(command).await
     }
+    /// The arguments of every process that runs this program, without the program's own name.
+    async fn processes(&self, program: &str) -> Result<Vec<Vec<String>>, HostError>;
     /// Runs a long command as a transient systemd unit, which outlives the agent. Each line that
     /// it prints goes to `progress`. Any status other than zero is [`HostError::Failed`].
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError>;
@@ -216,6 +218,8 @@ pub struct ApiRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiMethod {
     Get,
+    /// A list as rows of a table, as kubectl asks for it: small, whatever the objects hold.
+    Table,
     Delete,
 }
 

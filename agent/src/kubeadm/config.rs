@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quorate_proto::goal::{Cluster, KubeNode};
+use quorate_proto::goal::{Cluster, KubeNode, REGISTRY};
 use quorate_proto::{JoinMaterial, Secret};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -47,8 +47,21 @@ pub fn join_files(node: &KubeNode, material: &JoinMaterial) -> Option<Vec<(Strin
     ])
 }
 
-/// Every document that kubeadm reads when it founds a cluster.
+/// Every document that kubeadm reads when it initialises a cluster.
 pub fn init(node: &KubeNode, material: Option<&JoinMaterial>) -> String {
+    yaml(&init_documents(node, material))
+}
+
+/// The same for a dry run, which looks for certificates in another folder and so finds none.
+pub fn dry_run(node: &KubeNode, certificates: &str) -> String {
+    let mut documents = init_documents(node, None);
+    for document in documents.iter_mut().filter(|it| it["kind"] == "ClusterConfiguration") {
+        merge(document, &json!({"certificatesDir": certificates}));
+    }
+    yaml(&documents)
+}
+
+fn init_documents(node: &KubeNode, material: Option<&JoinMaterial>) -> [Value; 4] {
     let cluster = &node.cluster;
     let init = InitConfiguration {
         bootstrap_tokens: material.map(token).into_iter().collect(),
@@ -57,12 +70,12 @@ pub fn init(node: &KubeNode, material: Option<&JoinMaterial>) -> String {
         node_registration: registration(node),
         timeouts: Timeouts::GENEROUS,
     };
-    yaml(&[
+    [
         document("kubeadm.k8s.io/v1beta4", "InitConfiguration", &init),
         document("kubeadm.k8s.io/v1beta4", "ClusterConfiguration", &cluster_configuration(cluster)),
         document("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", &kubelet(cluster)),
         document("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", &cluster.kube_proxy),
-    ])
+    ]
 }
 
 /// The document that kubeadm reads when a node joins.
@@ -80,6 +93,22 @@ pub fn join(node: &KubeNode, material: &JoinMaterial) -> String {
         timeouts: Timeouts::GENEROUS,
     };
     yaml(&[document("kubeadm.k8s.io/v1beta4", "JoinConfiguration", &join)])
+}
+
+/// The kubeconfig by which a kubelet asks for its certificate, in the shape of kubeadm's own.
+pub fn bootstrap_kubeconfig(cluster: &Cluster, ca_pem: &str, token: &str) -> Secret {
+    let server = format!("https://{}", cluster.endpoint);
+    let config = json!({
+        "clusters": [{"name": "kubernetes", "cluster": {
+            "server": server, "certificate-authority-data": STANDARD.encode(ca_pem),
+        }}],
+        "users": [{"name": "tls-bootstrap-token-user", "user": {"token": token}}],
+        "contexts": [{"name": "bootstrap", "context": {
+            "cluster": "kubernetes", "user": "tls-bootstrap-token-user",
+        }}],
+        "current-context": "bootstrap",
+    });
+    Secret::new(yaml(&[document("v1", "Config", &config)]))
 }
 
 /// A kubeconfig without credentials, in the shape of kubeadm's own `cluster-info`: where the cluster
@@ -120,6 +149,17 @@ pub fn service_ip(cluster: &Cluster, number: u8) -> IpAddr {
         IpAddr::V4(base) => Ipv4Addr::from(u32::from(base).wrapping_add(number.into())).into(),
         IpAddr::V6(base) => Ipv6Addr::from(u128::from(base).wrapping_add(number.into())).into(),
     }
+}
+
+/// The ClusterConfiguration that the cluster must hold, also where it says that nothing is set.
+pub fn stored(cluster: &Cluster) -> Value {
+    let mut stored = json!({
+        "apiServer": {"extraArgs": []}, "controllerManager": {"extraArgs": []},
+        "scheduler": {"extraArgs": []}, "etcd": {"local": {"extraArgs": []}},
+        "imageRepository": REGISTRY,
+    });
+    merge(&mut stored, &serde_json::to_value(cluster_configuration(cluster)).unwrap_or_default());
+    stored
 }
 
 fn cluster_configuration(cluster: &Cluster) -> ClusterConfiguration {
@@ -208,6 +248,31 @@ pub fn lacks(found: &Value, wanted: &Value) -> Option<String> {
         }),
         _ if found == wanted || is_default(found, wanted) || is_same_time(found, wanted) => None,
         _ => Some(String::new()),
+    }
+}
+
+/// The paths at which two configurations say different things, with dots.
+pub fn differences(found: &Value, wanted: &Value) -> Vec<String> {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            let added = found.keys().filter(|key| !wanted.contains_key(*key));
+            let below = wanted.keys().chain(added).flat_map(|key| {
+                let value = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+                let paths = differences(&value(found), &value(wanted)).into_iter();
+                paths.map(
+                    move |path| if path.is_empty() { key.clone() } else { format!("{key}.{path}") },
+                )
+            });
+            below.collect()
+        }
+        _ if found == wanted
+            || is_default(found, wanted)
+            || is_default(wanted, found)
+            || is_same_time(found, wanted) =>
+        {
+            Vec::new()
+        }
+        _ => vec![String::new()],
     }
 }
 

@@ -6,10 +6,14 @@ pub mod etcd_log;
 pub mod failures;
 pub mod journal;
 pub mod kubeconfig;
+pub mod manifest;
 pub mod phase;
 pub mod pki;
+pub mod render;
 #[cfg(test)]
 pub(crate) mod sample;
+
+use std::collections::BTreeMap;
 
 /// Certificates and keys, those of etcd in a folder below.
 pub const PKI: &str = "/etc/kubernetes/pki";
@@ -27,7 +31,19 @@ pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 pub const BOOTSTRAP_CONF: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 /// Where the kubelet looks for static pods.
 pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// The kubelet's configuration, as kubeadm writes it.
+pub const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+/// The kubelet's arguments, as kubeadm writes them.
+pub const KUBELET_FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 /// etcd's data, once the member has started.
 pub const ETCD_DATA: &str = "/var/lib/etcd/member";
 /// The kubelet's client certificate and key, which it renews itself.
 pub const KUBELET_PEM: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
+/// The arguments in a kubeadm-flags.env.
+pub fn kubelet_flags(file: &[u8]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(file);
+    let line = text.lines().find_map(|line| line.strip_prefix("KUBELET_KUBEADM_ARGS="));
+    let words = line.unwrap_or_default().trim_matches('"').split_whitespace();
+    manifest::args(words)
+}

@@ -15,6 +15,9 @@ const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// Each API server learns of a new token by its own watch; until then it refuses it.
 const SPREADING: Duration = Duration::from_secs(15);
+/// A node that was reset counts as Ready until the controller manager misses its kubelet: 50 s, 40 s up
+/// to 1.31. kubeadm does not let it join before.
+const FORGETTING: Duration = Duration::from_secs(90);
 
 /// Runs `kubeadm init phase PHASE`, with the material if the order brought any.
 pub async fn init(
@@ -46,21 +49,39 @@ pub async fn join(
     announce(work, &command);
     let begun_ms = host.uptime_ms();
     loop {
-        let refused = match run(host, work, &command, files.clone()).await {
-            Err(HostError::Failed { command, status, output }) if is_unauthorised(&output) => {
-                HostError::Failed { command, status, output }
-            }
-            outcome => return outcome,
-        };
-        if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= SPREADING.as_millis() {
-            return Err(refused);
+        let outcome = run(host, work, &command, files.clone()).await;
+        let Err(HostError::Failed { output, .. }) = &outcome else { return outcome };
+        let Some(patience) = patience(output) else { return outcome };
+        if u128::from(host.uptime_ms().saturating_sub(begun_ms)) >= patience.as_millis() {
+            return outcome;
         }
         host.pause(Duration::from_millis(500)).await;
     }
 }
 
-fn is_unauthorised(output: &[String]) -> bool {
-    output.iter().any(|line| line.starts_with("error") && line.contains("Unauthorized"))
+/// Returns a kubeconfig of the node's own, signed by the cluster's authority on this control plane.
+pub async fn node_kubeconfig(
+    host: &dyn Host,
+    work: &Work<'_>,
+    node: &KubeNode,
+) -> Result<Secret, HostError> {
+    let name = format!("system:node:{}", node.node);
+    let args = ["kubeconfig", "user", "--org", "system:nodes", "--client-name", &name];
+    announce(work, &args.join(" "));
+    let args: Vec<&str> = args.into_iter().chain(["--config", "/dev/stdin"]).collect();
+    let stdin = Some(Secret::new(config::init(node, None)));
+    let command = Command { stdin, ..Command::new("kubeadm", &args) };
+    host.output_of(&command).await.map(Secret::new)
+}
+
+/// How long a phase that failed like this is worth another try.
+fn patience(output: &[String]) -> Option<Duration> {
+    let says =
+        |text: &str| output.iter().any(|line| line.starts_with("error") && line.contains(text));
+    if says("Unauthorized") {
+        return Some(SPREADING);
+    }
+    says("already exists in the cluster").then_some(FORGETTING)
 }
 
 /// All phases of `kubeadm join`, those that 1.33 and 1.34 hide among them.

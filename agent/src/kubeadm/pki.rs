@@ -58,6 +58,14 @@ pub fn flaw(leaf: &[u8], ca: &[u8], wanted: &Wanted) -> Option<String> {
     (!lacking.is_empty()).then(|| format!("without {}", lacking.join(", ")))
 }
 
+/// The common name of a certificate's subject; `None` where the text is no certificate.
+pub fn common_name(pem: &[u8]) -> Option<String> {
+    let pem = first(pem).ok()?;
+    let leaf = parsed(&pem).ok()?;
+    let name = leaf.subject().iter_common_name().next()?;
+    name.as_str().ok().map(str::to_owned)
+}
+
 fn first(pem: &[u8]) -> Result<Pem, NotACertificate> {
     let certificates = Pem::iter_from_buffer(pem).filter_map(Result::ok);
     certificates.into_iter().find(|pem| pem.label == "CERTIFICATE").ok_or(NotACertificate)

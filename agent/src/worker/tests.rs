@@ -101,6 +101,10 @@ impl Host for TestHost {
     async fn run(&self, _command: &Command) -> Result<Output, HostError> {
         Ok(Output::default())
     }
+    async fn processes(&self, _program: &str) -> Result<Vec<Vec<String>>, HostError> {
+        Ok(Vec::new())
+    }
+
     async fn run_unit(&self, _unit: &Unit, _progress: &Progress) -> Result<(), HostError> {
         Ok(())
     }

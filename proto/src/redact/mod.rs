@@ -68,10 +68,11 @@ impl Redactor {
         match finding {
             Finding::Satisfied => Finding::Satisfied,
             Finding::Drifted(drifts) => {
-                let drift = |Drift { what, found, wanted }| Drift {
+                let drift = |Drift { what, found, wanted, in_use }| Drift {
                     what: clean(what),
                     found: clean(found),
                     wanted: clean(wanted),
+                    in_use,
                 };
                 Finding::Drifted(drifts.into_iter().map(drift).collect())
             }

@@ -46,13 +46,13 @@ impl Addons<'_> {
             KUBE_PROXY => {
                 let wanted = cluster.image("kube-proxy");
                 let found = read::text(object, "/spec/template/spec/containers/0/image");
-                (found != wanted).then(|| Drift::new("image of kube-proxy", found, wanted))
+                (found != wanted).then(|| Drift::new("image of kube-proxy", found, wanted).in_use())
             }
             KUBE_PROXY_CONFIG => {
                 let found = read::embedded(object, "config.conf");
                 let lacking = config::lacks(&found, &config::object(&cluster.kube_proxy))?;
                 let what = format!("{lacking} in ConfigMap kube-proxy");
-                Some(Drift::new(what, "other", "as specified"))
+                Some(Drift::new(what, "other", "as specified").in_use())
             }
             _ => None,
         }

@@ -19,7 +19,7 @@ pub(in crate::goal) struct ClusterConfig<'a>(pub &'a KubeNode);
 impl Ensure for ClusterConfig<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let mut drifts = match read::get(host, read::own(self.0), KUBEADM).await? {
-            Reply::Found(map) => self.founding_drifts(&map),
+            Reply::Found(map) => self.drifts(&map),
             Reply::Absent => vec![Drift::new("ConfigMap kubeadm-config", "missing", "there")],
             Reply::NoRights => return Ok(Finding::Drifted(vec![read::no_rights()])),
         };
@@ -40,11 +40,11 @@ impl Ensure for ClusterConfig<'_> {
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         if let Reply::Found(map) = read::get(host, read::own(self.0), KUBEADM).await?
-            && let Some(drift) = self.founding_drifts(&map).first()
+            && let Some(drift) = self.fixed_drifts(&map).first()
         {
             return Err(HostError::Refused(format!(
-                "the cluster was founded with {} {:?} and the specification says {:?}: that cannot \
-                 be changed by `quorate apply`; set it back in the specification",
+                "the cluster was initialised with {} {:?} and cluster.yaml says {:?}: `quorate apply` does \
+                 not change that; set it back in cluster.yaml",
                 drift.what, drift.found, drift.wanted
             )));
         }
@@ -53,8 +53,16 @@ impl Ensure for ClusterConfig<'_> {
 }
 
 impl ClusterConfig<'_> {
-    /// What differs from the founding, which no later phase of kubeadm would change.
-    fn founding_drifts(&self, map: &Value) -> Vec<Drift> {
+    /// What joining nodes would read that is not as specified.
+    fn drifts(&self, map: &Value) -> Vec<Drift> {
+        let found = read::embedded(map, "ClusterConfiguration");
+        let lacking = config::lacks(&found, &config::stored(&self.0.cluster));
+        let what = |path| format!("{path} in ConfigMap kubeadm-config");
+        lacking.map(|path| Drift::new(what(path), "other", "as specified")).into_iter().collect()
+    }
+
+    /// What differs from the cluster's beginning, which no later phase of kubeadm would change.
+    fn fixed_drifts(&self, map: &Value) -> Vec<Drift> {
         let cluster = &self.0.cluster;
         let found = read::embedded(map, "ClusterConfiguration");
         let wanted = [
@@ -88,11 +96,29 @@ mod tests {
                     networking: {podSubnet: 10.244.0.0/16, serviceSubnet: 10.96.0.0/12, \
                     dnsDomain: cluster.local}\n";
         let map = |yaml: &str| json!({"data": {"ClusterConfiguration": yaml}});
-        assert_eq!(ClusterConfig(&node).founding_drifts(&map(yaml)), []);
+        assert_eq!(ClusterConfig(&node).fixed_drifts(&map(yaml)), []);
         let other = yaml.replace("10.244.0.0/16", "10.1.0.0/16");
         assert_eq!(
-            ClusterConfig(&node).founding_drifts(&map(&other)),
+            ClusterConfig(&node).fixed_drifts(&map(&other)),
             [Drift::new("networking.podSubnet", "10.1.0.0/16", "10.244.0.0/16")]
         );
+    }
+
+    #[test]
+    fn stored_settings_are_compared_removed_ones_too() {
+        let node = sample::node(Entry::Founder);
+        let stored = config::stored(&node.cluster);
+        let drifts = |config: &Value| {
+            let map = json!({"data": {"ClusterConfiguration": config.to_string()}});
+            let drifts = ClusterConfig(&node).drifts(&map);
+            drifts.into_iter().map(|drift| drift.what).collect::<Vec<_>>()
+        };
+        assert_eq!(drifts(&stored), [""; 0]);
+        for path in ["apiServer.certSANs", "scheduler.extraArgs", "etcd.local.extraArgs"] {
+            let mut other = stored.clone();
+            let pointer = format!("/{}", path.replace('.', "/"));
+            *other.pointer_mut(&pointer).unwrap() = json!([{"name": "v", "value": "4"}]);
+            assert_eq!(drifts(&other), [format!("{path} in ConfigMap kubeadm-config")]);
+        }
     }
 }

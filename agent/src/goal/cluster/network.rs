@@ -32,13 +32,15 @@ impl Ensure for Network<'_> {
         let record = match read::get(host, ApiServer::Own, RECORD).await? {
             Reply::Found(record) => record,
             Reply::Absent => {
-                return Ok(Finding::Drifted(vec![Drift::new(what, "not applied", wanted)]));
+                return Ok(Finding::Drifted(vec![Drift::new(what, "not applied", short(wanted))]));
             }
             Reply::NoRights => return Ok(Finding::Drifted(vec![read::no_rights()])),
         };
         let found = read::text(&record, "/data/sha256");
         if found != wanted {
-            return Ok(Finding::Drifted(vec![Drift::new(what, found, wanted)]));
+            return Ok(Finding::Drifted(vec![
+                Drift::new(what, short(found), short(wanted)).in_use(),
+            ]));
         }
         let mut drifts = Vec::new();
         for workload in workloads(&self.0.yaml) {
@@ -68,6 +70,11 @@ impl Ensure for Network<'_> {
         // Last, so that it never claims what was not applied.
         apply(host, work, "record.yaml", record.to_string()).await
     }
+}
+
+/// As much of a digest as tells two manifests apart; a whole one would be hidden like a key.
+fn short(sha256: &str) -> String {
+    format!("sha256 {}", sha256.get(..12).unwrap_or(sha256))
 }
 
 async fn apply(

@@ -14,6 +14,7 @@ use crate::progress::Progress;
 
 mod guards;
 mod removal;
+mod repairs;
 
 const FLANNEL: &str = "kind: DaemonSet\n\
                        metadata: {name: kube-flannel-ds, namespace: kube-flannel}\n";

@@ -65,13 +65,11 @@ impl Ensure for Certificates<'_> {
             }
         }
         if joins && !self.shared_drifts(host).await?.is_empty() {
-            let prepare = "control-plane-prepare";
-            phase::join(host, work, node, &format!("{prepare} download-certs")).await?;
-            return phase::join(host, work, node, &format!("{prepare} certs")).await;
+            phase::join(host, work, node, "control-plane-prepare download-certs").await?;
         }
         self.remove_flawed(host).await?;
         // With the shared certificates there, a further control plane makes its own as the first
-        // does; `join` would read the names of the certificate as they were at the founding.
+        // does; `join` would read the names of the certificate from kubeadm-config, which may be older.
         phase::init(host, work, node, "certs all").await
     }
 }

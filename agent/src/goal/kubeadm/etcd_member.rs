@@ -9,11 +9,14 @@ use async_trait::async_trait;
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{ActivityKind, Drift, EtcdFacts, EtcdMember as Member, Finding};
 
+use super::pods;
 use crate::goal::{Ensure, Work, wait};
 use crate::host::{Host, HostError};
-use crate::kubeadm::{ETCD_DATA, phase};
+use crate::kubeadm::{ETCD_DATA, manifest, phase, render};
 
 const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+/// Arguments that count for a member without data alone.
+const FIRST_START: [&str; 2] = ["initial-cluster", "initial-cluster-state"];
 /// etcd starts in seconds; the kubelet may first have to pull its image.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// The membership before this one may still be settling; elections are over in seconds.
@@ -30,7 +33,13 @@ impl Ensure for EtcdMember<'_> {
             Some("no static pod".to_owned())
         } else {
             match host.etcd(&self.peers()).await {
-                Ok(facts) => self.shortcoming(&facts),
+                Ok(facts) => {
+                    let has_data = !host.list(ETCD_DATA).await?.is_empty();
+                    if has_data && facts.leader.is_some() && self.own(&facts).is_none() {
+                        return Ok(Finding::Refused { why: removed() });
+                    }
+                    self.shortcoming(&facts)
+                }
                 // The member is this node's own: that nobody answers is a fact about it.
                 Err(HostError::Silent { service, .. }) => {
                     Some(format!("{service} does not answer"))
@@ -38,8 +47,10 @@ impl Ensure for EtcdMember<'_> {
                 Err(other) => return Err(other),
             }
         };
-        let drift = found.map(|found| Drift::new(what, found, wanted));
-        Ok(Finding::from_drifts(drift.into_iter().collect()))
+        if let Some(found) = found {
+            return Ok(Finding::Drifted(vec![Drift::new(what, found, wanted)]));
+        }
+        Ok(Finding::from_drifts(self.settings(host).await?))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
@@ -56,6 +67,18 @@ impl Ensure for EtcdMember<'_> {
 }
 
 impl EtcdMember<'_> {
+    /// What the member runs by, where that is not what the specification asks for.
+    async fn settings(&self, host: &dyn Host) -> Result<Vec<Drift>, HostError> {
+        let found = manifest::read(host, "etcd").await?.unwrap_or_default();
+        let rendered = render::rendered(host, self.0).await?;
+        let wanted = rendered.pod("etcd").cloned().unwrap_or_default();
+        let drifts = pods::drifts("etcd", &found, &wanted, &FIRST_START);
+        if !drifts.is_empty() {
+            return Ok(drifts);
+        }
+        pods::process_drifts(host, "etcd", &wanted.args, &FIRST_START).await
+    }
+
     async fn found(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         let node = &self.0.node;
         if host.read(MANIFEST).await?.is_some() {
@@ -170,10 +193,7 @@ fn next(facts: &EtcdFacts, own: Option<&Member>, has_pod: bool, has_data: bool) 
         };
     }
     if own.is_none() && has_data {
-        return Next::Refuse(format!(
-            "holds etcd's data in {ETCD_DATA}, of a member that the cluster does not know: if it \
-             is of no use, move it away, then run `quorate apply` again"
-        ));
+        return Next::Refuse(removed());
     }
     if facts.leader.is_none() {
         return Next::NotYet("etcd has no leader".to_owned());
@@ -193,6 +213,13 @@ fn next(facts: &EtcdFacts, own: Option<&Member>, has_pod: bool, has_data: bool) 
         return Next::NotYet(format!("{healthy} of {after} voters would be no quorum"));
     }
     Next::Join
+}
+
+fn removed() -> String {
+    format!(
+        "holds in {ETCD_DATA} the data of a member that etcd does not know any more, and cannot join with it: if \
+         that data may go, run `kubeadm reset -f` there, then the same command again"
+    )
 }
 
 fn label(member: &Member) -> &str {

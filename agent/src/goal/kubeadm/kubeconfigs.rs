@@ -31,10 +31,13 @@ impl Ensure for Kubeconfigs<'_> {
             host.remove(path).await?;
         }
         if self.0.entry == Entry::Founder {
-            phase::init(host, work, self.0, "kubeconfig all").await
-        } else {
-            phase::join(host, work, self.0, "control-plane-prepare kubeconfig").await
+            return phase::init(host, work, self.0, "kubeconfig all").await;
         }
+        // A join would write the same, and needs a token and an API server that answers.
+        for client in ["admin", "controller-manager", "scheduler"] {
+            phase::init(host, work, self.0, &format!("kubeconfig {client}")).await?;
+        }
+        Ok(())
     }
 }
 

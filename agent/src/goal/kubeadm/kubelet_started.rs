@@ -2,17 +2,19 @@
 
 use async_trait::async_trait;
 use quorate_proto::goal::{Entry, KubeNode};
-use quorate_proto::{Drift, Finding};
+use quorate_proto::{ActivityKind, Drift, Finding};
+use serde_json::Value;
 
-use super::guard;
+use super::{guard, pods};
 use crate::goal::service_running::ServiceState;
 use crate::goal::{Ensure, Work};
-use crate::host::{Host, HostError};
-use crate::kubeadm::{BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_PEM, phase};
+use crate::host::{Command, Host, HostError};
+use crate::kubeadm::{
+    BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_CONFIG, KUBELET_FLAGS, KUBELET_PEM, config,
+    kubelet_flags, manifest, phase, render,
+};
 
 const KUBELET: &str = "kubelet";
-const CONFIG: &str = "/var/lib/kubelet/config.yaml";
-const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 
 pub(in crate::goal) struct KubeletStarted<'a>(pub &'a KubeNode);
 
@@ -23,13 +25,12 @@ impl Ensure for KubeletStarted<'_> {
             return Ok(Finding::Refused { why });
         }
         let mut drifts = Vec::new();
-        if host.read(CONFIG).await?.is_none() {
-            drifts.push(Drift::new(CONFIG, "missing", "there"));
-        }
-        let flags = host.read(FLAGS).await?.unwrap_or_default();
-        let node_ip = format!("--node-ip={}", self.node_ip());
-        if !String::from_utf8_lossy(&flags).contains(&node_ip) {
-            drifts.push(Drift::new(FLAGS, format!("without {node_ip}"), format!("with {node_ip}")));
+        match (host.read(KUBELET_CONFIG).await?, host.read(KUBELET_FLAGS).await?) {
+            (Some(config), Some(flags)) => {
+                drifts.extend(self.settings(host, &config, &flags).await?);
+            }
+            (None, _) => drifts.push(Drift::new(KUBELET_CONFIG, "missing", "there")),
+            (_, None) => drifts.push(Drift::new(KUBELET_FLAGS, "missing", "there")),
         }
         let identity = host.read(KUBELET_CONF).await?.is_some();
         if !identity && host.read(BOOTSTRAP_CONF).await?.is_none() {
@@ -56,25 +57,70 @@ impl Ensure for KubeletStarted<'_> {
 }
 
 impl KubeletStarted<'_> {
-    fn node_ip(&self) -> String {
-        let extra = self.0.cluster.extra_args.kubelet.get("node-ip");
-        extra.cloned().unwrap_or_else(|| self.0.address.to_string())
+    /// How the kubelet's files differ from those that kubeadm would write, or the process from its files.
+    async fn settings(
+        &self,
+        host: &dyn Host,
+        config: &[u8],
+        flags: &[u8],
+    ) -> Result<Vec<Drift>, HostError> {
+        let rendered = render::rendered(host, self.0).await?;
+        let wanted = manifest::yaml(rendered.kubelet_config.as_bytes());
+        let wanted_args = kubelet_flags(rendered.kubelet_flags.as_bytes());
+        let found = manifest::yaml(config);
+        let text =
+            |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
+        let mut drifts: Vec<Drift> = config::differences(&found, &wanted)
+            .into_iter()
+            .map(|path| {
+                let pointer = format!("/{}", path.replace('.', "/"));
+                let (found, wanted) = (found.pointer(&pointer), wanted.pointer(&pointer));
+                let what = format!("{path} in {KUBELET_CONFIG}");
+                Drift::new(what, text(found), text(wanted)).in_use()
+            })
+            .collect();
+        for (name, found, wanted) in pods::differing(&kubelet_flags(flags), &wanted_args, &[]) {
+            let what = format!("--{name} in {KUBELET_FLAGS}");
+            drifts.push(Drift::new(what, found, wanted).in_use());
+        }
+        if drifts.is_empty() {
+            // Its unit adds arguments of its own, and /etc/default/kubelet may.
+            for words in host.processes(KUBELET).await? {
+                let runs = manifest::args(words.iter().map(String::as_str));
+                let own = runs.into_iter().filter(|(name, _)| wanted_args.contains_key(name));
+                for (name, found, wanted) in pods::differing(&own.collect(), &wanted_args, &[]) {
+                    let what = format!("--{name} of the running kubelet");
+                    drifts.push(Drift::new(what, found, wanted).in_use());
+                }
+            }
+        }
+        Ok(drifts)
     }
 }
 
 /// Writes the kubelet's configuration and restarts it.
 ///
-/// A node that has its certificate is configured as the first one is: the join would ask the cluster
-/// for another, and is refused where the node is Ready. That kubelet.conf is there says nothing: a
-/// kubelet writes it before it has what the file names.
-pub(super) async fn start(
-    host: &dyn Host,
-    work: &Work<'_>,
-    node: &KubeNode,
-) -> Result<(), HostError> {
-    if node.entry == Entry::Founder || host.read(KUBELET_PEM).await?.is_some() {
+/// A node that has its certificate is not joined again: the join would ask the cluster for another, and is
+/// refused where the node is Ready. That kubelet.conf is there says nothing: a kubelet writes it before it
+/// has what the file names.
+async fn start(host: &dyn Host, work: &Work<'_>, node: &KubeNode) -> Result<(), HostError> {
+    if host.read(KUBELET_PEM).await?.is_some() {
+        configure(host, work, node).await
+    } else if node.entry == Entry::Founder {
         phase::init(host, work, node, "kubelet-start").await
     } else {
         phase::join(host, work, node, "kubelet-start").await
     }
+}
+
+/// As kubeadm's kubelet-start does it, which refuses to run on a worker that has joined. The kubelet is down
+/// while its files change, so that it never runs by older ones than a check sees.
+async fn configure(host: &dyn Host, work: &Work<'_>, node: &KubeNode) -> Result<(), HostError> {
+    let rendered = render::rendered(host, node).await?;
+    work.progress.doing(ActivityKind::Own, "configuring the kubelet");
+    let systemctl = |verb| Command::new("systemctl", &[verb, KUBELET]);
+    host.output_of(&systemctl("stop")).await?;
+    host.write(KUBELET_CONFIG, rendered.kubelet_config.as_bytes(), 0o644).await?;
+    host.write(KUBELET_FLAGS, rendered.kubelet_flags.as_bytes(), 0o644).await?;
+    host.output_of(&systemctl("start")).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! The Node is marked as a control plane: its label, and the taint that keeps other pods away.
 
 use async_trait::async_trait;
-use quorate_proto::goal::{Entry, KubeNode};
+use quorate_proto::goal::KubeNode;
 use quorate_proto::{Drift, Finding};
 use serde_json::Value;
 
@@ -28,11 +28,7 @@ impl Ensure for ControlPlaneMarked<'_> {
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        if self.0.entry == Entry::Founder {
-            phase::init(host, work, self.0, "mark-control-plane").await
-        } else {
-            phase::join(host, work, self.0, "control-plane-join mark-control-plane").await
-        }
+        phase::init(host, work, self.0, "mark-control-plane").await
     }
 }
 

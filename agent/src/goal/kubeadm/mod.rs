@@ -10,6 +10,7 @@ mod kubeconfigs;
 mod kubelet_certificate;
 mod kubelet_started;
 mod marked;
+mod pods;
 mod static_pods;
 
 pub(super) use admin_kubeconfig::AdminKubeconfig;

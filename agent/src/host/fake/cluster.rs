@@ -55,12 +55,26 @@ impl Cluster {
 pub(super) fn run(state: &mut State, command: &Command) -> Option<Result<Output, HostError>> {
     let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
     Some(match command.program.as_str() {
+        "kubeadm" if args.contains(&"--dry-run") => kubeadm::dry_run(state, command),
+        "kubeadm" if args.starts_with(&["kubeconfig", "user"]) => {
+            Ok(kubeadm::kubeconfig_user(state))
+        }
         "kubeadm" => kubeadm::run(state, &args),
         "kubectl" => objects::apply(state, &args),
         "kubelet" => Ok(printed("Kubernetes v1.35.4\n")),
         "journalctl" => Ok(printed(&state.systemd.journal)),
         _ => return None,
     })
+}
+
+/// What a kubelet does about its identity when it starts.
+pub(super) fn kubelet_started(state: &mut State) -> Result<(), HostError> {
+    kubeadm::kubelet_started(state)
+}
+
+/// The certificate that the kubelet has asked for is signed.
+pub(super) fn sign_kubelet(state: &mut State) {
+    kubeadm::sign_kubelet(state);
 }
 
 pub(super) fn api(state: &mut State, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
@@ -91,10 +105,12 @@ pub(super) fn api(state: &mut State, request: &ApiRequest) -> Result<ApiAnswer, 
         return Ok(answer(403, Value::Null));
     }
     match request.method {
-        ApiMethod::Get => Ok(match objects::get(&cluster.shared(), &request.path) {
-            Some(body) => answer(200, body),
-            None => answer(404, Value::Null),
-        }),
+        ApiMethod::Get | ApiMethod::Table => {
+            Ok(match objects::get(&cluster.shared(), &request.path) {
+                Some(body) => answer(200, body),
+                None => answer(404, Value::Null),
+            })
+        }
         ApiMethod::Delete => delete(state, &request.path),
     }
 }

@@ -21,6 +21,7 @@ use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
 
 use self::cluster::Cluster;
 use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit, blot, places};
+use crate::kubeadm::manifest::{self, StaticPod};
 use crate::progress::Progress;
 
 /// A fake machine.
@@ -39,6 +40,10 @@ pub struct State {
     pub images: images::Images,
     pub haproxy: haproxy::Haproxy,
     pub cluster: Cluster,
+    /// The name under which kubeadm configured the kubelet.
+    pub node: String,
+    /// What the kubelet that runs asks for its certificate by.
+    pub bootstrap: String,
     /// Milliseconds since the machine booted; only `pause` lets time pass.
     pub uptime_ms: u64,
     changes: Vec<String>,
@@ -265,6 +270,16 @@ impl Host for FakeHost {
         self.state().run(command)
     }
 
+    /// A static pod runs as soon as its manifest is there, by its manifest.
+    async fn processes(&self, program: &str) -> Result<Vec<Vec<String>>, HostError> {
+        let state = self.state();
+        let manifest = state.files.get(&manifest::path(program)).map(Vec::as_slice);
+        let pod = StaticPod::parse(manifest.unwrap_or_default());
+        let words =
+            pod.map(|pod| pod.args.into_iter().map(|(name, value)| format!("--{name}={value}")));
+        Ok(words.map(Iterator::collect).into_iter().collect())
+    }
+
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError> {
         let output = self.state().run_unit(unit)?;
         for line in output.stdout.lines().chain(output.stderr.lines()) {
@@ -317,6 +332,7 @@ impl Host for FakeHost {
         let mut state = self.state();
         state.uptime_ms += u64::try_from(time.as_millis()).unwrap_or_default();
         haproxy::finish_reload(&mut state);
+        cluster::sign_kubelet(&mut state);
     }
 
     fn uptime_ms(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{State, complaint, printed};
+use super::{State, cluster, complaint, printed};
 use crate::host::{HostError, Output};
 
 /// Services by name, without `.service`, and units of our own.
@@ -82,6 +82,9 @@ pub(super) fn run(state: &mut State, args: &[&str]) -> Result<Output, HostError>
         ["start" | "restart", ..] => {
             state.change(format!("starting {name}"))?;
             state.systemd.start(&name, &state.files);
+            if name == "kubelet" {
+                cluster::kubelet_started(state)?;
+            }
         }
         ["stop", ..] => {
             state.change(format!("stopping {name}"))?;

@@ -58,14 +58,18 @@ async fn exchange(
 ) -> Result<ApiAnswer, HostError> {
     let service = name(server);
     let method = match request.method {
-        ApiMethod::Get => http::Method::GET,
+        ApiMethod::Get | ApiMethod::Table => http::Method::GET,
         ApiMethod::Delete => http::Method::DELETE,
+    };
+    let accept = match request.method {
+        ApiMethod::Table => "application/json;as=Table;v=v1;g=meta.k8s.io",
+        ApiMethod::Get | ApiMethod::Delete => "application/json",
     };
     let http = http::Request::builder()
         .method(method)
         .uri(&request.path)
         .header(http::header::HOST, server)
-        .header(http::header::ACCEPT, "application/json")
+        .header(http::header::ACCEPT, accept)
         .body(Empty::new())
         .map_err(|error| tls::silent(&service, error))?;
     let answer = sender.send_request(http).await.map_err(|error| tls::silent(&service, error))?;

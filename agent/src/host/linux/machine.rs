@@ -51,6 +51,20 @@ pub(super) fn uptime(root: &Path) -> Duration {
     seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or_default()
 }
 
+/// Arguments of the processes that run a program. One that ends meanwhile is left out.
+pub(super) fn processes(root: &Path, program: &str) -> Vec<Vec<String>> {
+    let entries = std::fs::read_dir(root.join("proc")).into_iter().flatten().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines
+        .filter_map(|line| {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let mut words = line.trim_end_matches('\0').split('\0').map(str::to_owned);
+            let name = words.next()?;
+            (name.rsplit('/').next() == Some(program)).then(|| words.collect())
+        })
+        .collect()
+}
+
 /// What a process without root's reserve could still write, as kubelet and etcd will.
 fn disk_free_mib(folder: &Path) -> u64 {
     nix::sys::statvfs::statvfs(folder)
@@ -73,6 +87,19 @@ fn addresses() -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_are_found_by_program() {
+        let root = tempfile::tempdir().unwrap();
+        for (pid, line) in [("1", "/sbin/init\0"), ("7", "etcd\0--name=cp-1\0"), ("8", "")] {
+            let folder = root.path().join("proc").join(pid);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("cmdline"), line).unwrap();
+        }
+        assert_eq!(processes(root.path(), "etcd"), [["--name=cp-1"]]);
+        assert_eq!(processes(root.path(), "init"), [[""; 0]]);
+        assert!(processes(root.path(), "kubelet").is_empty());
+    }
 
     #[test]
     fn the_machine_that_runs_this_test_tells_what_a_plan_needs() {

@@ -16,7 +16,7 @@ pub(super) struct Stamp {
     changed: (i64, i64),
 }
 
-/// Answers by command line.
+/// Answers by command line and environment.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<HashMap<String, (Stamp, Output)>>);
 
@@ -24,7 +24,7 @@ impl Memory {
     /// The answer to this command, if its program is the one that gave it.
     pub(super) fn recall(&self, command: &Command, stamp: Option<&Stamp>) -> Option<Output> {
         let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of, output) = answers.get(&command.line())?;
+        let (of, output) = answers.get(&key(command))?;
         stamp.is_some_and(|stamp| stamp == of).then(|| output.clone())
     }
 
@@ -32,8 +32,15 @@ impl Memory {
     pub(super) fn keep(&self, command: &Command, stamp: Option<Stamp>, output: &Output) {
         let Some(stamp) = stamp.filter(|_| output.status == 0) else { return };
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.insert(command.line(), (stamp, output.clone()));
+        answers.insert(key(command), (stamp, output.clone()));
     }
+}
+
+/// What a program reads on its standard input is not in it: a caller names that in the environment.
+fn key(command: &Command) -> String {
+    let env: Vec<String> =
+        command.env.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    env.concat() + &command.line()
 }
 
 /// The stamp of the file that a program's name means in `path`.

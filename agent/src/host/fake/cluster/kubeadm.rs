@@ -2,14 +2,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quorate_proto::EtcdMember;
+use quorate_proto::goal::REGISTRY;
+use quorate_proto::{EtcdMember, Secret};
 use serde_json::{Value, json};
 
 use super::certificates::{self, Pair};
 use super::{failure, put, write};
 use crate::host::fake::{State, printed};
-use crate::host::{HostError, Output};
-use crate::kubeadm::{ADMIN_CONF, BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_PEM, MANIFESTS, PKI};
+use crate::host::{Command, HostError, Output};
+use crate::kubeadm::{
+    ADMIN_CONF, BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_CONFIG, KUBELET_FLAGS, KUBELET_PEM,
+    MANIFESTS, PKI,
+};
 
 const SYSTEM: &str = "/api/v1/namespaces/kube-system";
 const MARK: &str = "node-role.kubernetes.io/control-plane";
@@ -21,6 +25,7 @@ struct Asked {
     address: String,
     token: String,
     cluster: Value,
+    kubelet: Value,
     documents: Vec<Value>,
 }
 
@@ -28,25 +33,21 @@ pub(super) fn run(state: &mut State, args: &[&str]) -> Result<Output, HostError>
     let words: Vec<&str> =
         args.iter().copied().take_while(|word| !word.starts_with("--")).collect();
     let file = args.iter().skip_while(|word| **word != "--config").nth(1).copied();
-    let asked = asked(state, file.unwrap_or_default());
-    if asked.joins && !is_admitted(state, &asked) {
+    let asked = Asked::of(&state.text(file.unwrap_or_default())).completed(state);
+    if asked.joins && !is_token(state, &asked.token) {
         return Ok(failure("couldn't validate the identity of the API Server: Unauthorized"));
     }
     match *words.as_slice() {
         ["init" | "join", "phase", "preflight"] => {}
-        ["init", "phase", "certs", "all"] | ["join", "phase", _, "certs"] => {
+        ["init", "phase", "certs", "all"] => {
             authorities(state)?;
             leaves(state, &asked)?;
         }
         ["join", "phase", _, "download-certs"] => download(state)?,
-        ["init", "phase", "kubeconfig", "all"] | ["join", "phase", _, "kubeconfig"] => {
-            kubeconfigs(state, &asked)?;
-        }
+        ["init", "phase", "kubeconfig", which] => kubeconfigs(state, &asked, which)?,
         ["init" | "join", "phase", "kubelet-start"] => kubelet_start(state, &asked)?,
         ["init", "phase", "etcd", "local"] | ["join", "phase", "etcd-join"] => etcd(state, &asked)?,
-        ["init", "phase", "control-plane", "all"] | ["join", "phase", _, "control-plane"] => {
-            control_plane(state, &asked)?;
-        }
+        ["init", "phase", "control-plane", "all"] => control_plane(state, &asked)?,
         ["init", "phase", "kubelet-finalize", "all"] => {
             write(state, KUBELET_CONF, rotating(state, &asked))?;
         }
@@ -58,7 +59,7 @@ pub(super) fn run(state: &mut State, args: &[&str]) -> Result<Output, HostError>
             wait_bootstrap(state, &asked)?;
         }
         ["join"] if runs_only(args, "kubelet-wait-bootstrap") => wait_bootstrap(state, &asked)?,
-        ["init", "phase", "mark-control-plane"] | ["join", "phase", _, "mark-control-plane"] => {
+        ["init", "phase", "mark-control-plane"] => {
             let taint = json!({"key": MARK, "effect": "NoSchedule"});
             let node = json!({"metadata": {"name": asked.node, "labels": {MARK: ""}},
                 "spec": {"taints": [taint]}});
@@ -73,6 +74,23 @@ pub(super) fn run(state: &mut State, args: &[&str]) -> Result<Output, HostError>
     Ok(printed(""))
 }
 
+/// Leaves what phases would write in the folder that the environment names, which changes nothing.
+pub(super) fn dry_run(state: &mut State, command: &Command) -> Result<Output, HostError> {
+    let config = command.stdin.as_ref().map(Secret::expose).unwrap_or_default();
+    let asked = Asked::of(config);
+    let folder = command.env.iter().find(|(name, _)| name == "KUBEADM_INIT_DRYRUN_DIR");
+    let folder = folder.map(|(_, folder)| folder.clone()).unwrap_or_default();
+    let mut files: Vec<(String, String)> =
+        pods(&asked).into_iter().map(|(name, pod)| (format!("{name}.yaml"), pod)).collect();
+    files.push(("etcd.yaml".to_owned(), etcd_pod(&asked)));
+    files.push(("config.yaml".to_owned(), kubelet_config(&asked)));
+    files.push(("kubeadm-flags.env".to_owned(), kubelet_env(&asked)));
+    for (name, content) in files {
+        state.put(&format!("{folder}/{name}"), &content);
+    }
+    Ok(printed(""))
+}
+
 /// Whether a whole join skips every phase but this one.
 fn runs_only(args: &[&str], phase: &str) -> bool {
     let skipped = args.iter().skip_while(|word| **word != "--skip-phases").nth(1);
@@ -80,23 +98,51 @@ fn runs_only(args: &[&str], phase: &str) -> bool {
     skipped.len() == 7 && !skipped.contains(&phase)
 }
 
-fn asked(state: &State, file: &str) -> Asked {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&state.text(file)).unwrap_or_default();
-    let first = documents.first().cloned().unwrap_or_default();
-    let text =
-        |pointer| first.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let own = ["/localAPIEndpoint", "/controlPlane/localAPIEndpoint"];
-    let own = own.iter().find_map(|pointer| first.pointer(pointer)).cloned().unwrap_or_default();
-    let address =
-        own.get("advertiseAddress").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Asked {
-        joins: text("/kind") == "JoinConfiguration",
-        node: text("/nodeRegistration/name"),
-        address,
-        token: text("/discovery/tlsBootstrapToken") + &text("/bootstrapTokens/0/token"),
-        cluster: document(&documents, "ClusterConfiguration"),
-        documents,
+impl Asked {
+    fn of(config: &str) -> Self {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(config).unwrap_or_default();
+        let first = documents.first().cloned().unwrap_or_default();
+        let text =
+            |pointer| first.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let own = ["/localAPIEndpoint", "/controlPlane/localAPIEndpoint"];
+        let own = own.iter().find_map(|pointer| first.pointer(pointer)).cloned();
+        let own = own.unwrap_or_default();
+        let address = own.get("advertiseAddress").and_then(Value::as_str).unwrap_or_default();
+        Self {
+            joins: text("/kind") == "JoinConfiguration",
+            node: text("/nodeRegistration/name"),
+            address: address.to_owned(),
+            token: text("/discovery/tlsBootstrapToken") + &text("/bootstrapTokens/0/token"),
+            cluster: document(&documents, "ClusterConfiguration"),
+            kubelet: document(&documents, "KubeletConfiguration"),
+            documents,
+        }
     }
+
+    /// A join reads from the cluster what its configuration does not say.
+    fn completed(mut self, state: &State) -> Self {
+        if self.joins {
+            let stored = |map: &str, key: &str| {
+                let cluster = state.cluster.shared();
+                let map = cluster.objects.get(&format!("{SYSTEM}/configmaps/{map}"))?;
+                serde_json::from_str(map.pointer(&format!("/data/{key}"))?.as_str()?).ok()
+            };
+            self.cluster = stored("kubeadm-config", "ClusterConfiguration").unwrap_or_default();
+            self.kubelet = stored("kubelet-config", "kubelet").unwrap_or_default();
+        }
+        self
+    }
+
+    /// The arguments that the specification sets for a component.
+    fn extra_args(&self, pointer: &str) -> Vec<String> {
+        let args = self.cluster.pointer(&format!("/{pointer}/extraArgs")).and_then(Value::as_array);
+        args.into_iter().flatten().map(word).collect()
+    }
+}
+
+fn word(arg: &Value) -> String {
+    let text = |key: &str| arg[key].as_str().unwrap_or_default().to_owned();
+    format!("--{}={}", text("name"), text("value"))
 }
 
 fn document(documents: &[Value], kind: &str) -> Value {
@@ -104,8 +150,9 @@ fn document(documents: &[Value], kind: &str) -> Value {
     found.cloned().unwrap_or_default()
 }
 
-fn is_admitted(state: &State, asked: &Asked) -> bool {
-    let (id, _) = asked.token.split_once('.').unwrap_or_default();
+/// Whether the cluster knows a token by now.
+fn is_token(state: &State, token: &str) -> bool {
+    let (id, _) = token.split_once('.').unwrap_or_default();
     let path = format!("{SYSTEM}/secrets/bootstrap-token-{id}");
     let cluster = state.cluster.shared();
     cluster.objects.contains_key(&path) && state.uptime_ms >= cluster.tokens_known_ms
@@ -130,13 +177,9 @@ fn leaves(state: &mut State, asked: &Asked) -> Result<(), HostError> {
         vec![asked.node.clone(), asked.address.clone(), "127.0.0.1".into(), "localhost".into()];
     let mut api = own.clone();
     api.extend(["kubernetes.default.svc.cluster.local", "10.96.0.1"].map(str::to_owned));
-    // A join takes these from the ConfigMap; here they are what the sample's founder wrote there.
     let sans = asked.cluster.pointer("/apiServer/certSANs").and_then(Value::as_array);
     let sans = sans.map(Vec::as_slice).unwrap_or_default().iter();
     api.extend(sans.filter_map(Value::as_str).map(str::to_owned));
-    if asked.joins {
-        api.extend(["10.77.0.10", "k8s.example.org"].map(str::to_owned));
-    }
     for (file, authority, sans) in [
         ("apiserver", "ca", api),
         ("apiserver-kubelet-client", "ca", Vec::new()),
@@ -176,17 +219,21 @@ fn download(state: &mut State) -> Result<(), HostError> {
     Ok(())
 }
 
-fn kubeconfigs(state: &mut State, asked: &Asked) -> Result<(), HostError> {
+fn kubeconfigs(state: &mut State, asked: &Asked, which: &str) -> Result<(), HostError> {
     let endpoint = asked
         .cluster
         .get("controlPlaneEndpoint")
         .and_then(Value::as_str)
         .unwrap_or("10.77.0.10:6443");
     let own = format!("{}:6443", asked.address);
-    let founders = [("super-admin", endpoint), ("kubelet", endpoint)];
-    let all = [("admin", endpoint), ("controller-manager", &own), ("scheduler", &own)];
-    let founders = founders.iter().filter(|_| !asked.joins);
-    for (name, server) in all.iter().chain(founders) {
+    let all = [
+        ("admin", endpoint),
+        ("controller-manager", &own),
+        ("scheduler", &own),
+        ("super-admin", endpoint),
+        ("kubelet", endpoint),
+    ];
+    for (name, server) in all.iter().filter(|(name, _)| which == "all" || which == *name) {
         let path = format!("/etc/kubernetes/{name}.conf");
         if !state.files.contains_key(&path) {
             let leaf = certificates::leaf(&pair(state, &format!("{PKI}/ca")), name, Vec::new());
@@ -226,38 +273,70 @@ fn kubelet_start(state: &mut State, asked: &Asked) -> Result<(), HostError> {
         let token = json!({"token": asked.token});
         write(state, BOOTSTRAP_CONF, kubeconfig(state, "10.77.0.10:6443", &token))?;
     }
-    write(state, "/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n")?;
-    let args = asked.documents.first().and_then(|first| first.pointer("/nodeRegistration"));
-    let args = args.and_then(|it| it["kubeletExtraArgs"].as_array()).cloned().unwrap_or_default();
-    let word = |arg: &Value| {
-        format!("--{}={}", arg["name"].as_str().unwrap_or(""), arg["value"].as_str().unwrap_or(""))
-    };
-    let words: Vec<String> = args.iter().map(word).collect();
-    let flags = format!("KUBELET_KUBEADM_ARGS=\"{}\"\n", words.join(" "));
-    write(state, "/var/lib/kubelet/kubeadm-flags.env", flags)?;
+    state.node.clone_from(&asked.node);
+    write(state, KUBELET_CONFIG, kubelet_config(asked))?;
+    write(state, KUBELET_FLAGS, kubelet_env(asked))?;
     if asked.joins {
         // The kubelet writes the file at once, and what it names once it has it.
         write(state, KUBELET_CONF, rotating(state, asked))?;
-    } else {
-        identity(state, asked)?;
     }
     crate::host::fake::systemd::run(state, &["restart", "kubelet"]).map(drop)
 }
 
-/// The kubelet's own certificate, as it writes it or gets it signed.
-fn identity(state: &mut State, asked: &Asked) -> Result<(), HostError> {
-    if state.files.contains_key(KUBELET_PEM) {
-        return Ok(());
-    }
+fn kubelet_config(asked: &Asked) -> String {
+    asked.kubelet.to_string()
+}
+
+fn kubelet_env(asked: &Asked) -> String {
+    let args = asked.documents.first().and_then(|first| first.pointer("/nodeRegistration"));
+    let args = args.and_then(|it| it["kubeletExtraArgs"].as_array()).cloned().unwrap_or_default();
+    let words: Vec<String> = args.iter().map(word).collect();
+    format!("KUBELET_KUBEADM_ARGS=\"{}\"\n", words.join(" "))
+}
+
+/// The kubelet's own certificate.
+fn kubelet_pem(state: &State) -> String {
     // A worker has no key of the authority; the controller manager signs by its own.
     let key = state.cluster.shared().sealed.get(&format!("{PKI}/ca.key")).cloned();
     let mut authority = pair(state, &format!("{PKI}/ca"));
     if authority.key.is_empty() {
         authority.key = String::from_utf8_lossy(&key.unwrap_or_default()).into_owned();
     }
-    let name = format!("system:node:{}", asked.node);
+    let name = format!("system:node:{}", state.node);
     let leaf = certificates::leaf(&authority, &name, Vec::new());
-    write(state, KUBELET_PEM, leaf.map(|leaf| leaf.certificate + &leaf.key).unwrap_or_default())
+    leaf.map(|leaf| leaf.certificate + &leaf.key).unwrap_or_default()
+}
+
+/// It asks for a certificate by the identity that kubeadm signed, or by a token: then it writes its
+/// kubeconfig before it has what that names.
+pub(super) fn kubelet_started(state: &mut State) -> Result<(), HostError> {
+    state.bootstrap = state.text(BOOTSTRAP_CONF);
+    if !state.bootstrap.is_empty() && !state.files.contains_key(KUBELET_CONF) {
+        let user = json!({"client-certificate": KUBELET_PEM, "client-key": KUBELET_PEM});
+        let conf = kubeconfig(state, "10.77.0.10:6443", &user);
+        write(state, KUBELET_CONF, conf)?;
+    }
+    Ok(())
+}
+
+/// No change of the agent's.
+pub(super) fn sign_kubelet(state: &mut State) {
+    let conf = state.text(KUBELET_CONF);
+    let admitted = state.bootstrap.split('"').any(|word| is_token(state, word));
+    let asks = conf.contains("client-certificate-data") || (!conf.is_empty() && admitted);
+    if asks && state.systemd.active("kubelet") && !state.files.contains_key(KUBELET_PEM) {
+        let pem = kubelet_pem(state);
+        state.put(KUBELET_PEM, &pem);
+    }
+}
+
+pub(super) fn kubeconfig_user(state: &State) -> Output {
+    let leaf = certificates::leaf(&pair(state, &format!("{PKI}/ca")), &state.node, Vec::new());
+    let user = leaf.map(|leaf| {
+        json!({"client-certificate-data": STANDARD.encode(leaf.certificate),
+            "client-key-data": STANDARD.encode(leaf.key)})
+    });
+    printed(kubeconfig(state, "10.77.0.10:6443", &user.unwrap_or_default()))
 }
 
 fn etcd(state: &mut State, asked: &Asked) -> Result<(), HostError> {
@@ -268,8 +347,7 @@ fn etcd(state: &mut State, asked: &Asked) -> Result<(), HostError> {
         state.change(format!("announcing the etcd member {url}"))?;
         cluster.shared().members.push(member(asked, &url, true));
     }
-    let pod = pod("etcd", "registry.k8s.io/etcd:3.6.6-0", &[]);
-    write(state, &format!("{MANIFESTS}/etcd.yaml"), pod)?;
+    write(state, &format!("{MANIFESTS}/etcd.yaml"), etcd_pod(asked))?;
     // The kubelet starts the pod whether or not kubeadm lives on: its data is no change of kubeadm's.
     state.put("/var/lib/etcd/member/wal/0.wal", "log");
     let voter =
@@ -295,19 +373,34 @@ fn member(asked: &Asked, url: &str, new: bool) -> EtcdMember {
 }
 
 fn control_plane(state: &mut State, asked: &Asked) -> Result<(), HostError> {
-    let extra = [
-        format!("--advertise-address={}", asked.address),
-        "--secure-port=6443".to_owned(),
-        "--profiling=false".to_owned(),
-    ];
-    for component in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
-        let image = format!("registry.k8s.io/{component}:v1.35.4");
-        let path = format!("{MANIFESTS}/{component}.yaml");
-        write(state, &path, pod(component, &image, &extra))?;
+    for (component, pod) in pods(asked) {
+        write(state, &format!("{MANIFESTS}/{component}.yaml"), pod)?;
     }
     let endpoint = ["10.77.0.10:6443".to_owned(), format!("{}:6443", asked.address)];
     state.cluster.shared().api_servers.extend(endpoint);
     Ok(())
+}
+
+/// The manifests of all components but etcd.
+fn pods(asked: &Asked) -> [(&'static str, String); 3] {
+    let own = [format!("--advertise-address={}", asked.address), "--secure-port=6443".to_owned()];
+    let api_server: Vec<String> = own.into_iter().chain(asked.extra_args("apiServer")).collect();
+    let args = [
+        ("kube-apiserver", api_server),
+        ("kube-controller-manager", asked.extra_args("controllerManager")),
+        ("kube-scheduler", asked.extra_args("scheduler")),
+    ];
+    args.map(|(component, args)| {
+        let image = format!("registry.k8s.io/{component}:v1.35.4");
+        (component, pod(component, &image, &args))
+    })
+}
+
+fn etcd_pod(asked: &Asked) -> String {
+    let state = if asked.joins { "existing" } else { "new" };
+    let own = [format!("--name={}", asked.node), format!("--initial-cluster-state={state}")];
+    let args: Vec<String> = own.into_iter().chain(asked.extra_args("etcd/local")).collect();
+    pod("etcd", "registry.k8s.io/etcd:3.6.6-0", &args)
 }
 
 fn pod(name: &str, image: &str, extra: &[String]) -> String {
@@ -317,9 +410,6 @@ fn pod(name: &str, image: &str, extra: &[String]) -> String {
 }
 
 fn wait_bootstrap(state: &mut State, asked: &Asked) -> Result<(), HostError> {
-    if state.text(BOOTSTRAP_CONF).contains(&asked.token) {
-        identity(state, asked)?;
-    }
     let path = format!("/api/v1/nodes/{}", asked.node);
     let registered = state.cluster.shared().objects.contains_key(&path);
     if !registered {
@@ -334,7 +424,12 @@ fn wait_bootstrap(state: &mut State, asked: &Asked) -> Result<(), HostError> {
 
 fn upload_config(state: &mut State, asked: &Asked) -> Result<(), HostError> {
     let map = |key: &str, content: &Value| json!({"data": {key: content.to_string()}});
-    let kubeadm = map("ClusterConfiguration", &asked.cluster);
+    // kubeadm stores its defaults too.
+    let mut cluster = json!({"imageRepository": REGISTRY});
+    for (key, value) in asked.cluster.as_object().into_iter().flatten() {
+        cluster[key.as_str()] = value.clone();
+    }
+    let kubeadm = map("ClusterConfiguration", &cluster);
     put(state, &format!("{SYSTEM}/configmaps/kubeadm-config"), kubeadm)?;
     let kubelet = map("kubelet", &document(&asked.documents, "KubeletConfiguration"));
     put(state, &format!("{SYSTEM}/configmaps/kubelet-config"), kubelet)
