@@ -4,6 +4,7 @@
 //! against the JSON schema (`schema`, `shape`) and becomes a [`file::File`]; the checks, one module
 //! a topic, turn that into a [`ClusterSpec`]. Whatever is wrong on the way is reported together.
 
+pub mod class;
 mod cluster;
 mod companion;
 mod endpoint;

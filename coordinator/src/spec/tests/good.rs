@@ -182,3 +182,52 @@ fn the_schema_knows_every_field_of_the_sample_and_of_the_reference() {
             .all(|p| p.message.starts_with("reading"))
     );
 }
+
+#[test]
+fn every_field_has_a_class() {
+    let schema: Value = serde_json::from_str(&schema()).unwrap();
+    let mut leaves = BTreeSet::new();
+    leaves_below(&schema, &schema, "", &mut leaves);
+    assert!(leaves.len() > 40, "{leaves:?}");
+    for leaf in &leaves {
+        assert!(class::class_of(leaf).is_some(), "{leaf} has no row in spec/class.rs");
+    }
+    for field in class::FIELDS {
+        let below = |leaf: &String| {
+            leaf.strip_prefix(field.path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let known = leaves.iter().any(below);
+        assert!(known, "{} is no field", field.path);
+    }
+}
+
+/// Paths of all fields that have no fields below them, items of a list as `[]`.
+fn leaves_below(root: &Value, schema: &Value, path: &str, leaves: &mut BTreeSet<String>) {
+    let target = schema["$ref"].as_str().and_then(|at| root.pointer(at.strip_prefix('#')?));
+    let forms = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array());
+    for form in target.into_iter().chain(forms.flatten()) {
+        leaves_below(root, form, path, leaves);
+    }
+    if schema["items"].is_object() {
+        leaves_below(root, &schema["items"], &format!("{path}[]"), leaves);
+    }
+    for (name, below) in schema["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let before = leaves.len();
+        leaves_below(root, below, &path, leaves);
+        if leaves.len() == before {
+            leaves.insert(path);
+        }
+    }
+}
+
+#[test]
+fn reference_lists_the_class_of_each_field() {
+    let rows: String = class::FIELDS
+        .iter()
+        .map(|field| format!("| `{}` | {} | {} |\n", field.path, field.class.as_str(), field.why))
+        .collect();
+    let reference = include_str!("../../../../docs/SPEC.md");
+    assert!(reference.contains(&rows), "docs/SPEC.md should have these rows:\n{rows}");
+}
