@@ -9,6 +9,7 @@
 
 mod attacks;
 mod bad_days;
+mod edits;
 mod enrol;
 mod house;
 mod node_and_site;

@@ -40,7 +40,9 @@ impl VerifyArgs {
 }
 
 fn holds(outline: &Outline, findings: &Findings, observed: &Observed) -> bool {
-    observed.silent().next().is_none() && outline.differing(findings).next().is_none()
+    observed.silent().next().is_none()
+        && observed.unspecified().next().is_none()
+        && outline.differing(findings).next().is_none()
 }
 
 fn tell_wait((outline, findings, _): &Checked) {

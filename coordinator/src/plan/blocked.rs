@@ -3,8 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use quorate_proto::{EtcdMember, NodeName, Sha256, StepId};
+use quorate_proto::{Drift, EtcdMember, NodeName, Sha256, StepId};
 
+use super::Edit;
 use super::quorum::Refusal;
 
 /// A plan that must not be made. Nothing was changed.
@@ -42,6 +43,18 @@ pub enum Blocked {
          on {node} may go, run `kubeadm reset` there"
     )]
     JoinedElsewhere { node: NodeName },
+    #[error(
+        "{node} joined the cluster as {other}, and its kubelet still runs as that node: to keep it, name it \
+         {other} in cluster.yaml; to let it join as {node}, run `kubeadm reset` there, then `quorate node \
+         remove {other}`"
+    )]
+    JoinedAsAnother { node: NodeName, other: String },
+    /// Nodes that are part of the cluster run by other settings.
+    #[error("{}", self.reasons().join("; "))]
+    InUse(Vec<(NodeName, Drift)>),
+    /// cluster.yaml asks for what an apply does not change on a running cluster.
+    #[error("{}", self.reasons().join("; "))]
+    Edited(Vec<Edit>),
     #[error(
         "{node} holds {what} but no certificate authority in /etc/kubernetes/pki that it belongs \
          to: restore the certificates from a backup, or, if what is there may go, run `kubeadm \
@@ -147,8 +160,22 @@ impl Blocked {
         if let Self::Refused(all) = self {
             return all.iter().map(|(node, why)| format!("{node}: {why}")).collect();
         }
+        if let Self::InUse(changes) = self {
+            return changes.iter().map(|(node, drift)| in_use(node, drift)).collect();
+        }
+        if let Self::Edited(edits) = self {
+            return edits.iter().map(ToString::to_string).collect();
+        }
         vec![self.to_string()]
     }
+}
+
+fn in_use(node: &NodeName, Drift { what, found, wanted, .. }: &Drift) -> String {
+    format!(
+        "{node}: {what} is {found}, and {wanted} by cluster.yaml: `quorate apply` does not change it on a node \
+         that is part of the cluster. Set cluster.yaml back to what is in force or, where the node was \
+         changed by hand, the node"
+    )
 }
 
 /// A member of etcd as a person finds it again, in etcdctl or in a specification.

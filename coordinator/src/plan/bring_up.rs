@@ -9,9 +9,10 @@ use quorate_proto::goal::{Backend, Entry, LoadBalancer, Offer};
 use quorate_proto::{Goal, NodeName, StepId};
 
 use super::draft::Draft;
+use super::guard::immutable;
 use super::prepare::prepare;
 use super::standing::Standing;
-use super::{Blocked, Lane, Observed, Outline, machines};
+use super::{Blocked, Lane, Observed, Outline, goal_needs_material, machines};
 use crate::spec::{ClusterSpec, NodeSpec, Plugin, Role};
 
 /// Lists every step that the specification asks for.
@@ -20,7 +21,11 @@ use crate::spec::{ClusterSpec, NodeSpec, Plugin, Role};
 /// Where the facts leave a decision to a person, such as which of two clusters is meant.
 pub fn outline(spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Blocked> {
     machines::check(spec, observed)?;
-    let mut up = BringUp::new(spec, Standing::of(spec, observed)?)?;
+    let standing = Standing::of(spec, observed)?;
+    if standing.initialised {
+        immutable::check(spec, observed)?;
+    }
+    let mut up = BringUp::new(spec, standing)?;
 
     up.prepare_machines();
     let balanced = up.balance_load();
@@ -38,7 +43,7 @@ pub fn outline(spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Block
         planes.push(plane);
     }
     let workers = up.join_workers(&offer);
-    up.withdraw_offer([access, offer], &planes, &workers);
+    up.withdraw_offer();
 
     up.verify(&Risen { planes, workers, balanced, network });
     Ok(up.draft.finish())
@@ -191,18 +196,11 @@ impl<'a> BringUp<'a> {
             .collect()
     }
 
-    /// After the last join no token and no certificates stay in the cluster.
-    fn withdraw_offer(
-        &mut self,
-        offers: [StepId; 2],
-        planes: &[Plane<'_>],
-        workers: &[(&NodeName, StepId)],
-    ) {
-        let mut joined = Vec::from(offers);
-        joined.extend(planes.iter().map(|plane| plane.settled.clone()));
-        joined.extend(workers.iter().map(|(_, joined)| joined.clone()));
+    /// After the last step that uses them no token and no certificates stay in the cluster.
+    fn withdraw_offer(&mut self) {
+        let users = self.draft.using_material();
         let kube = self.draft.kube(self.seat, self.standing.entry(&self.seat.name));
-        self.draft.add(&self.seat.name, Goal::JoinWithdrawn(kube), &joined);
+        self.draft.add(&self.seat.name, Goal::JoinWithdrawn(kube), &users);
     }
 
     /// The guide's step 5, and more: what must be true of the whole.
@@ -234,7 +232,7 @@ impl<'a> BringUp<'a> {
     }
 }
 
-/// Steps of one node, each after the one before and, for joiners, after the offer.
+/// Steps of one node, each after the one before and, where it needs what is offered, after the offer.
 struct Chain<'a> {
     draft: &'a mut Draft,
     node: &'a NodeName,
@@ -245,7 +243,7 @@ struct Chain<'a> {
 impl Chain<'_> {
     fn then(&mut self, lane: Lane, goal: Goal) -> StepId {
         let mut after = vec![self.last.clone()];
-        after.extend(self.offer.cloned());
+        after.extend(self.offer.filter(|_| goal_needs_material(&goal)).cloned());
         self.last = self.draft.add_in(lane, self.node, goal, &after);
         self.last.clone()
     }

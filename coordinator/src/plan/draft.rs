@@ -55,6 +55,12 @@ impl Draft {
         id
     }
 
+    /// The steps so far whose orders carry join material.
+    pub(super) fn using_material(&self) -> Vec<StepId> {
+        let users = self.steps.iter().filter(|step| step.needs_material());
+        users.map(|step| step.id.clone()).collect()
+    }
+
     pub(super) fn finish(self) -> Outline {
         Outline { steps: self.steps }
     }

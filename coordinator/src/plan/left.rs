@@ -90,6 +90,11 @@ pub enum Warning {
         nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
     )]
     WorkerJoinsHeld { nodes: Vec<NodeName> },
+    #[error(
+        "node {node} is in the cluster ({}) and not in cluster.yaml: put it back into the file, or run `quorate \
+         node remove {node}`", if *ready { "Ready" } else { "not Ready" }
+    )]
+    Unspecified { node: String, ready: bool },
     #[error("{node} is still at {goal} for an earlier run; this run follows it")]
     UnderWay { node: NodeName, goal: String },
     #[error(

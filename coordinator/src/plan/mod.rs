@@ -6,6 +6,7 @@
 mod blocked;
 mod bring_up;
 mod draft;
+mod guard;
 mod lanes;
 mod left;
 mod machines;
@@ -20,11 +21,12 @@ use std::collections::BTreeMap;
 
 pub use blocked::{Blocked, MemberAt};
 pub use bring_up::outline;
+pub use guard::immutable::Edit;
 pub use left::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld};
 pub(crate) use membership::is_of;
 pub use pending::pending;
 use quorate_proto::goal::{Entry, KubeNode};
-use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeName, StepId};
+use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeFacts, NodeName, StepId};
 pub(crate) use quorum::is_unfinished;
 pub use quorum::{Change, Count, Projection, Refusal, project};
 pub use remove::Removal;
@@ -83,13 +85,12 @@ pub struct Step {
 impl Step {
     /// Whether the order for this step must carry join material.
     pub fn needs_material(&self) -> bool {
-        let joins = |node: &KubeNode| node.entry != Entry::Founder;
-        self.offers() || kubeadm_node(&self.goal).is_some_and(joins)
+        goal_needs_material(&self.goal)
     }
 
     /// Whether a token of the run is in the cluster after it: kubeadm makes one with the access.
     pub fn offers(&self) -> bool {
-        matches!(self.goal, Goal::JoinAccess(_) | Goal::JoinOffered(_))
+        offers(&self.goal)
     }
 
     /// The node that it takes out of the cluster, in part or altogether.
@@ -108,16 +109,23 @@ impl Step {
     }
 }
 
-/// The node of a goal that one of kubeadm's init or join phases makes hold.
-fn kubeadm_node(goal: &Goal) -> Option<&KubeNode> {
+fn offers(goal: &Goal) -> bool {
+    matches!(goal, Goal::JoinAccess(_) | Goal::JoinOffered(_))
+}
+
+/// Whether an order for the goal must carry join material.
+fn goal_needs_material(goal: &Goal) -> bool {
+    let joins = |node: &KubeNode| node.entry != Entry::Founder;
+    offers(goal) || joins_with_material(goal).is_some_and(joins)
+}
+
+/// The node of a goal that only the material of a run makes hold, where the node joins.
+fn joins_with_material(goal: &Goal) -> Option<&KubeNode> {
     match goal {
         Goal::Certificates(node)
-        | Goal::Kubeconfigs(node)
         | Goal::KubeletStarted(node)
         | Goal::EtcdMember(node)
-        | Goal::StaticPods(node)
-        | Goal::KubeletCertificate(node)
-        | Goal::ControlPlaneMarked(node) => Some(node),
+        | Goal::KubeletCertificate(node) => Some(node),
         Goal::Hosts(_)
         | Goal::SwapOff
         | Goal::KernelModules(_)
@@ -128,6 +136,9 @@ fn kubeadm_node(goal: &Goal) -> Option<&KubeNode> {
         | Goal::ServiceRunning(_)
         | Goal::Images(_)
         | Goal::LoadBalancer(_)
+        | Goal::Kubeconfigs(_)
+        | Goal::StaticPods(_)
+        | Goal::ControlPlaneMarked(_)
         | Goal::ApiServerReady(_)
         | Goal::AdminKubeconfig(_)
         | Goal::ClusterConfig(_)
@@ -188,6 +199,18 @@ impl Observed {
         self.nodes.keys().filter_map(|node| Some((node, self.silence(node)?)))
     }
 
+    /// The cluster's nodes, by the word of an API server; empty where none answers.
+    pub fn cluster_nodes(&self) -> &[NodeFacts] {
+        let told = |node| self.facts(node)?.nodes.as_deref();
+        self.nodes.keys().find_map(told).unwrap_or_default()
+    }
+
+    /// Nodes of the cluster that the specification does not have.
+    pub fn unspecified(&self) -> impl Iterator<Item = &NodeFacts> {
+        let named = |node: &&NodeFacts| self.nodes.keys().any(|name| name.as_str() == node.name);
+        self.cluster_nodes().iter().filter(move |node| !named(node))
+    }
+
     /// What a member of etcd says of all: the most telling answer is one with a leader, and then the
     /// longest.
     pub fn etcd(&self) -> Option<(&NodeName, &EtcdFacts)> {
@@ -224,9 +247,9 @@ impl ClockOffset {
         Self { least_ms: ms, most_ms: ms }
     }
 
-    /// The best guess.
-    pub fn middle_ms(&self) -> i64 {
-        self.least_ms.midpoint(self.most_ms)
+    /// What it is at least: a slow answer is no wrong clock.
+    pub fn certain_ms(&self) -> i64 {
+        if self.least_ms > 0 { self.least_ms } else { self.most_ms.min(0) }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_proto::goal::Entry;
-use quorate_proto::{Finding, Goal, NodeName, StepId, UnderWay};
+use quorate_proto::{Finding, Goal, NodeFacts, NodeName, StepId, UnderWay};
 
+use super::guard::rolling;
 use super::lanes::{full_of_silence, held_slots};
 use super::left::{HeldSlot, Left, Plan, Tolerance, Warning, Withheld};
 use super::membership::{self, Gate};
@@ -21,6 +22,7 @@ pub fn pending(
     observed: &Observed,
 ) -> Result<Plan, Blocked> {
     nothing_refused(outline, findings)?;
+    rolling::check(outline, findings, observed)?;
     let under_way = under_way(observed);
     let before = edges(outline);
     let marks = mark(outline, &before, findings, observed);
@@ -204,9 +206,14 @@ fn warnings(
         node: node.clone(),
         goal: operation.goal.clone(),
     });
-    let removed = left.iter().find_map(|step| step.removes()).cloned();
-    let removed = removed.map(|node| Warning::MachineKept { node });
-    silent.chain(held).chain(busy).chain(removed).collect()
+    let removed = left.iter().find_map(|step| step.removes());
+    let stays = |node: &&NodeFacts| removed.is_none_or(|it| it.as_str() != node.name);
+    let unspecified = observed
+        .unspecified()
+        .filter(stays)
+        .map(|node| Warning::Unspecified { node: node.name.clone(), ready: node.ready });
+    let removed = removed.cloned().map(|node| Warning::MachineKept { node });
+    silent.chain(held).chain(busy).chain(unspecified).chain(removed).collect()
 }
 
 /// Leaves only edges between steps of the plan, and settles what depends on who is left.

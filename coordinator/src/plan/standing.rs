@@ -12,6 +12,8 @@ use crate::spec::{ClusterSpec, NodeSpec, Role};
 /// What the facts of all nodes say together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Standing {
+    /// Whether a control plane holds etcd's data: the cluster exists.
+    pub initialised: bool,
     /// The control plane that runs `kubeadm init`; `None` once it cannot be told any more, as
     /// its super-admin.conf was deleted or the node was lost. Then all others have joined.
     pub founder: Option<NodeName>,
@@ -57,7 +59,7 @@ impl Standing {
             .or_else(|| founder.clone())
             .or_else(|| by(&holds_etcd))
             .unwrap_or_else(|| first.name.clone());
-        Ok(Self { founder, seat, ca })
+        Ok(Self { initialised: founded, founder, seat, ca })
     }
 
     /// How a control plane comes into the cluster.

@@ -10,13 +10,15 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 pub use etcd::{EtcdStatus, MemberState, MemberStatus};
 pub use node::{NodeStatus, OperationStatus, Stage, Whose};
 use quorate_proto::{KubernetesVersion, NodeName, RunId};
 use serde::Serialize;
 
 use crate::driver::{LockHolder, Survey};
-use crate::plan::outline;
+use crate::plan::{Observed, outline};
 use crate::spec::ClusterSpec;
 use crate::store::StoredRun;
 
@@ -24,7 +26,8 @@ use crate::store::StoredRun;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     pub cluster: String,
-    pub version: KubernetesVersion,
+    /// Of the API servers that run, lowest first; empty before there is one.
+    pub versions: Vec<KubernetesVersion>,
     /// In one line.
     pub summary: String,
     /// What to do next, in one line.
@@ -35,6 +38,8 @@ pub struct Status {
     pub running: Option<RunningHere>,
     /// In the order of the specification.
     pub nodes: Vec<NodeStatus>,
+    /// Names of the cluster's nodes that the specification does not have.
+    pub unspecified: Vec<String>,
     /// `None`: no member answers.
     pub etcd: Option<EtcdStatus>,
 }
@@ -63,10 +68,10 @@ impl Status {
         let observed = &survey.observed;
         let etcd = EtcdStatus::of(spec, observed);
         let words = node::Words::of(spec, runs);
-        let nodes = spec.nodes.iter().map(|node| {
-            let sight = observed.nodes.get(&node.name);
-            NodeStatus::of(node, sight, etcd.as_ref(), &words, now_ms)
-        });
+        let nodes = spec
+            .nodes
+            .iter()
+            .map(|node| NodeStatus::of(node, observed, etcd.as_ref(), &words, now_ms));
         let nodes: Vec<NodeStatus> = nodes.collect();
         let running = runs.holder.as_ref().map(|LockHolder { pid, run, since_ms }| RunningHere {
             run: run.clone(),
@@ -82,15 +87,23 @@ impl Status {
         };
         Self {
             cluster: spec.name.clone(),
-            version: spec.version,
+            versions: versions(observed),
             summary: summary::of(&nodes),
             next: next::of(&nodes, &blocked, running.as_ref()),
             blocked,
             running,
             nodes,
+            unspecified: observed.unspecified().map(|node| node.name.clone()).collect(),
             etcd,
         }
     }
+}
+
+fn versions(observed: &Observed) -> Vec<KubernetesVersion> {
+    let nodes = observed.nodes.keys().filter_map(|node| observed.facts(node));
+    let versions: BTreeSet<_> =
+        nodes.filter_map(|facts| facts.kubernetes.in_force.version).collect();
+    versions.into_iter().collect()
 }
 
 /// Names in a sentence, the first few of many.

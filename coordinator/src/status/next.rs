@@ -66,7 +66,7 @@ pub(super) fn of(
     } else if untouched {
         "run `quorate apply`: nothing of the cluster is there yet".to_owned()
     } else if !silent.is_empty() && !busy && rest_is_up {
-        format!("start the agent on {}: `systemctl start quorate-agent`", names(silent))
+        start(nodes, silent)
     } else if !silent.is_empty() {
         format!(
             "run `quorate apply` again: {follows}, without {} until the agent answers there",
@@ -76,5 +76,20 @@ pub(super) fn of(
         format!("run `quorate apply` again: {follows}")
     } else {
         "nothing is missing by what the nodes say; `quorate verify` checks all of it".to_owned()
+    }
+}
+
+/// Where the machine answers and nothing listens, the agent is down; elsewhere the machine may be.
+fn start(nodes: &[NodeStatus], silent: Vec<&NodeName>) -> String {
+    let refuses = |node: &&NodeStatus| {
+        node.silent.as_ref().is_some_and(|why| why.to_lowercase().contains("connection refused"))
+    };
+    if nodes.iter().filter(|node| node.silent.is_some()).all(|node| refuses(&node)) {
+        format!("start the agent on {}: `systemctl start quorate-agent`", names(silent))
+    } else {
+        format!(
+            "see that {} runs and can be reached; its agent starts with the machine",
+            names(silent)
+        )
     }
 }

@@ -24,6 +24,8 @@ pub struct NodeStatus {
     /// Why it does not answer.
     pub silent: Option<String>,
     pub under_way: Option<OperationStatus>,
+    /// Whether Kubernetes counts it as Ready; `None` where no API server answers, or it is no node there.
+    pub ready: Option<bool>,
     /// How far its clock is ahead of the coordinator's.
     pub clock_offset_ms: Option<i64>,
     pub facts: Option<Facts>,
@@ -53,6 +55,8 @@ pub enum Stage {
     MemberUnstarted,
     /// Its member follows and does not vote yet.
     Learner,
+    /// It has the data of a member that etcd does not know any more.
+    MemberRemoved,
     /// Its member votes and is not healthy, or is silent.
     MemberDown,
     /// Its member is healthy; no API server's pod is in place.
@@ -92,12 +96,14 @@ pub enum Whose {
 impl NodeStatus {
     pub(super) fn of(
         node: &NodeSpec,
-        sight: Option<&Sight>,
+        observed: &Observed,
         etcd: Option<&EtcdStatus>,
         words: &Words<'_>,
         now_ms: u64,
     ) -> Self {
-        let (stage, silent, seen) = match sight {
+        let known = observed.cluster_nodes().iter().find(|known| known.name == node.name.as_str());
+        let ready = known.map(|known| known.ready);
+        let (stage, silent, seen) = match observed.nodes.get(&node.name) {
             Some(Sight::Seen { facts, clock }) => {
                 (stage(node, facts, etcd), None, Some((facts, clock)))
             }
@@ -115,7 +121,8 @@ impl NodeStatus {
             stage,
             silent,
             under_way,
-            clock_offset_ms: seen.map(|(_, clock)| clock.middle_ms()),
+            ready,
+            clock_offset_ms: seen.map(|(_, clock)| clock.certain_ms()),
             facts: seen.map(|(facts, _)| (**facts).clone()),
         }
     }
@@ -127,7 +134,8 @@ impl NodeStatus {
 
     /// Whether its facts show all that a bring-up makes of it.
     pub(super) fn is_up(&self) -> bool {
-        matches!(self.stage, Stage::LoadBalancer | Stage::Joined | Stage::Serves)
+        let stage = matches!(self.stage, Stage::LoadBalancer | Stage::Joined | Stage::Serves);
+        stage && self.ready != Some(false)
     }
 }
 
@@ -155,6 +163,7 @@ fn control_plane(node: &NodeSpec, facts: &Facts, etcd: Option<&EtcdStatus>) -> S
         Some(member) if !member.healthy => Stage::MemberDown,
         Some(_) if has_pod("kube-apiserver") => Stage::Serves,
         Some(_) => Stage::NoApiServer,
+        None if held.etcd_data && etcd.is_some() => Stage::MemberRemoved,
         None if held.etcd_data => Stage::MemberDown,
         None if !held.static_pods.is_empty() => Stage::PodsInPlace,
         None if held.super_admin && held.kubelet_conf => Stage::Configured,
@@ -186,6 +195,7 @@ impl<'a> Words<'a> {
             };
             let facts = Box::new(Facts {
                 audit: None,
+                nodes: None,
                 node: node.name.clone(),
                 agent_version: String::new(),
                 machine,

@@ -34,6 +34,15 @@ pub(super) fn of(nodes: &[NodeStatus]) -> String {
             _ => parts.push(format!("{} {many}", names(group))),
         }
     }
+    let lagging = nodes.iter().filter(|node| {
+        node.ready == Some(false) && matches!(node.stage, Stage::Joined | Stage::Serves)
+    });
+    let lagging: Vec<&NodeName> = lagging.map(|node| &node.node).collect();
+    match lagging.len() {
+        0 => {}
+        1 => parts.push(format!("{} is not Ready", names(lagging))),
+        _ => parts.push(format!("{} are not Ready", names(lagging))),
+    }
     let workers = nodes.iter().filter(|node| node.is(Role::Worker));
     let joined = workers.clone().filter(|node| node.stage == Stage::Joined).count();
     match (joined, workers.count()) {
@@ -50,6 +59,11 @@ pub(super) fn of(nodes: &[NodeStatus]) -> String {
 /// Nodes that are not where they should be, furthest first.
 const GROUPS: &[(Stage, &str, &str)] = &[
     (Stage::NoApiServer, "lacks its API server's pod", "lack their API servers' pods"),
+    (
+        Stage::MemberRemoved,
+        "has data of an etcd member that was removed",
+        "have data of etcd members that were removed",
+    ),
     (Stage::MemberDown, "has an etcd member that is down", "have etcd members that are down"),
     (Stage::Learner, "is in etcd as a learner", "are in etcd as learners"),
     (

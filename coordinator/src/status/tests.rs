@@ -51,6 +51,7 @@ spec:
             };
             let facts = Box::new(Facts {
                 audit: None,
+                nodes: None,
                 node: node.name.clone(),
                 agent_version: "0.1.0".to_owned(),
                 machine,
@@ -81,6 +82,7 @@ spec:
             let held = &mut site.facts(node).kubernetes;
             held.static_pods = ["etcd", "kube-apiserver"].map(str::to_owned).to_vec();
             held.etcd_data = true;
+            held.in_force.version = "v1.35.4".parse().ok();
         }
         site.etcd(&[voter(0xa1, "cp-1", 11), voter(0xb2, "cp-2", 12)]);
         site
@@ -260,10 +262,9 @@ fn a_member_that_the_specification_does_not_name_is_said_to_be_one() {
 fn a_cluster_that_stands_is_said_to_and_a_run_that_goes_on_is_waited_for() {
     let mut site = Site::half_way();
     for node in ["cp-3", "worker-2"] {
-        let held = &mut site.facts(node).kubernetes;
-        held.kubelet_conf = true;
-        held.static_pods = vec!["kube-apiserver".to_owned()];
+        site.facts(node).kubernetes.kubelet_conf = true;
     }
+    site.facts("cp-3").kubernetes.static_pods = vec!["kube-apiserver".to_owned()];
     site.etcd(&[voter(0xa1, "cp-1", 11), voter(0xb2, "cp-2", 12), voter(0xc3, "cp-3", 13)]);
     let status = site.status();
     let summary = "all 3 control planes serve; all 2 workers have joined; nothing runs";
@@ -271,7 +272,7 @@ fn a_cluster_that_stands_is_said_to_and_a_run_that_goes_on_is_waited_for() {
     assert!(status.next.contains("`quorate verify`"), "{}", status.next);
 
     site.silence("worker-2");
-    assert!(site.status().next.starts_with("start the agent on worker-2: "));
+    assert!(site.status().next.starts_with("see that worker-2 runs "));
 
     site.at("cp-3", "packages", NOW, 0);
     let run = RunId(RUN.to_owned());

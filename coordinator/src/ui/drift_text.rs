@@ -1,6 +1,6 @@
 //! `quorate verify` as text: each difference from the specification, by node, as a sentence.
 
-use quorate_proto::NodeName;
+use quorate_proto::{NodeFacts, NodeName};
 
 use super::{line, plural, summary};
 use crate::plan::{Findings, Observed, Outline};
@@ -45,9 +45,20 @@ pub fn text(
             }
         }
     }
+    let unspecified: Vec<&NodeFacts> = observed.unspecified().collect();
+    for node in &unspecified {
+        line(
+            &mut text,
+            format_args!(
+                "node {0} is in the cluster and not in cluster.yaml\n    hint: put it back into the file, or run \
+                 `quorate node remove {0}`",
+                node.name
+            ),
+        );
+    }
     let checked = plural(findings.len(), "check");
     let silent = observed.silent().count();
-    text + &if drifts == 0 && silent == 0 {
+    text + &if drifts == 0 && silent == 0 && unspecified.is_empty() {
         format!("cluster {} is as specified: {checked}, no difference\n", spec.name)
     } else {
         format!(

@@ -13,9 +13,18 @@ pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
     let holding = plan.holding.len();
     if plan.is_complete() {
         let hold = plural(holding, "step");
-        return format!("nothing to do: cluster {} is as specified ({hold} hold)\n", spec.name);
+        let known = held_back(plan);
+        return format!(
+            "nothing to do: cluster {} is as specified ({hold} hold)\n{known}",
+            spec.name
+        );
     }
-    whole(spec, plan) + "\nnext: `quorate apply` does this\n"
+    let next = if plan.steps.is_empty() && plan.under_way.is_empty() {
+        "start the machines that do not answer, then run the same command again"
+    } else {
+        "`quorate apply` does this"
+    };
+    whole(spec, plan) + &format!("\nnext: {next}\n")
 }
 
 /// What takes a node out.

@@ -16,7 +16,12 @@ const RUN: usize = 13;
 
 /// All of it. `machines` adds what each machine is.
 pub fn text(status: &Status, machines: bool) -> String {
-    let mut text = format!("cluster {}, Kubernetes {}\n", status.cluster, status.version);
+    let versions: Vec<String> = status.versions.iter().map(ToString::to_string).collect();
+    let mut text = if versions.is_empty() {
+        format!("cluster {}\n", status.cluster)
+    } else {
+        format!("cluster {}, Kubernetes {}\n", status.cluster, versions.join(" and "))
+    };
     line(&mut text, format_args!("{}\n", status.summary));
     let width = status.nodes.iter().map(|node| node.node.as_str().len()).max().unwrap_or_default();
     for node in &status.nodes {
@@ -24,6 +29,12 @@ pub fn text(status: &Status, machines: bool) -> String {
             let name = if at == 0 { node.node.as_str() } else { "" };
             line(&mut text, format_args!("{name:<width$}  {said}"));
         }
+    }
+    for node in &status.unspecified {
+        line(
+            &mut text,
+            format_args!("{node:<width$}  NOT IN THE SPECIFICATION, and a node of the cluster"),
+        );
     }
     text += "\n";
     text += &status.etcd.as_ref().map_or_else(|| "etcd: no member answers\n".to_owned(), etcd);
@@ -77,9 +88,12 @@ fn stage(node: &NodeStatus) -> String {
         Stage::PodsInPlace => "pods are in place, not in etcd yet",
         Stage::MemberUnstarted => "added to etcd, never started",
         Stage::Learner => "in etcd as a learner, no vote yet",
+        Stage::MemberRemoved => "ETCD DOES NOT KNOW ITS MEMBER ANY MORE",
         Stage::MemberDown => "ITS ETCD MEMBER IS DOWN",
         Stage::NoApiServer => "in etcd, NO API SERVER'S POD",
+        Stage::Joined if node.ready == Some(false) => "joined, NOT READY",
         Stage::Joined => "joined",
+        Stage::Serves if node.ready == Some(false) => "serves, in etcd as a voter, NODE NOT READY",
         Stage::Serves => "serves, in etcd as a voter",
     }
     .to_owned()

@@ -323,6 +323,9 @@ impl SimCluster {
             | Blocked::UnknownMember { .. }
             | Blocked::StillSpecified { .. }
             | Blocked::LetInAsLess { .. }
+            | Blocked::JoinedAsAnother { .. }
+            | Blocked::InUse(_)
+            | Blocked::Edited(_)
             | Blocked::NamelessMember { .. }
             | Blocked::MemberAlive { .. }
             | Blocked::MayBeJoining { .. }

@@ -178,6 +178,7 @@ impl SimCluster {
         if self.foundings > 1 {
             self.violations.push(format!("{node} founded a second cluster"));
         }
+        self.initialised_as = Some(self.spec.clone());
         self.etcd.add(node, false);
         let node = self.node_mut(node);
         (node.etcd_pod, node.etcd_data) = (true, true);

@@ -1,7 +1,7 @@
 //! What a node's agent reports of it.
 
 use quorate::spec::Role;
-use quorate_proto::{CaFacts, Facts, KubernetesFacts, NodeName, Sha256, UnderWay};
+use quorate_proto::{CaFacts, Facts, InForce, KubernetesFacts, NodeName, Sha256, UnderWay};
 
 use super::world::SimCluster;
 
@@ -21,6 +21,7 @@ impl SimCluster {
         let pods = [("etcd", node.etcd_pod), ("kube-apiserver", self.holds(name, "static-pods"))];
         Facts {
             audit: None,
+            nodes: None,
             node: name.clone(),
             agent_version: "0.1.0".to_owned(),
             machine: node.machine.clone(),
@@ -34,8 +35,24 @@ impl SimCluster {
                 static_pods: pods.iter().filter(|pod| pod.1).map(|pod| pod.0.to_owned()).collect(),
                 etcd_data: node.etcd_data,
                 kubelet_version: None,
+                in_force: self.in_force(name),
             },
             etcd: self.told_by(name),
         }
+    }
+
+    /// Control planes run by what the cluster was initialised with; workers say nothing of it here.
+    fn in_force(&self, name: &NodeName) -> InForce {
+        let spec = self.initialised_as.as_ref().filter(|_| self.holds(name, "static-pods"));
+        spec.map_or_else(InForce::default, |spec| InForce {
+            name: Some(spec.name.clone()),
+            version: Some(spec.version),
+            endpoint: Some(spec.endpoint.to_string()),
+            api_port: Some(spec.api_port.to_string()),
+            pod_subnet: Some(spec.network.pod_subnet.to_string()),
+            service_subnet: Some(spec.network.service_subnet.to_string()),
+            dns_domain: Some(spec.network.dns_domain.clone()),
+            ..InForce::default()
+        })
     }
 }

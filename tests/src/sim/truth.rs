@@ -153,8 +153,14 @@ impl SimCluster {
                     self.hold(node, goal);
                 }
             }
-            Goal::Kubeconfigs(kube) | Goal::KubeletStarted(kube) | Goal::StaticPods(kube) => {
+            Goal::KubeletStarted(kube) => {
                 if kube.entry == Entry::Founder || self.may_join(material) {
+                    self.hold(node, goal);
+                }
+            }
+            // They need the authority, which a further control plane has downloaded.
+            Goal::Kubeconfigs(_) | Goal::StaticPods(_) => {
+                if self.node(node).authority.is_some() {
                     self.hold(node, goal);
                 }
             }

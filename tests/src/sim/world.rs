@@ -30,6 +30,8 @@ pub struct SimCluster {
     /// The run whose key seals the shared certificates, where they are offered.
     pub(super) sealed: Option<RunId>,
     pub(super) foundings: u64,
+    /// The specification by which the cluster was initialised.
+    pub(super) initialised_as: Option<ClusterSpec>,
     pub(super) authorities: u64,
     pub(super) network: Network,
     /// What agents, too, may leave out.
@@ -61,6 +63,7 @@ impl SimCluster {
             tokens: BTreeSet::new(),
             sealed: None,
             foundings: 0,
+            initialised_as: None,
             authorities: 0,
             network: Network::default(),
             rules: Rules::ALL,

@@ -11,7 +11,8 @@ use quorate_proto::goal::Entry;
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, CaFacts, EtcdFacts, EtcdMember, Event, Facts, Failure, Finding, Goal,
-    JoinMaterial, KubernetesFacts, Machine, NodeName, OperationId, Secret, Sha256, Term, UnderWay,
+    InForce, JoinMaterial, KubernetesFacts, Machine, NodeName, OperationId, Secret, Sha256, Term,
+    UnderWay,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -292,6 +293,7 @@ impl Fleet for FakeFleet {
         let etcd = EtcdFacts { cluster_id: 1, leader: Some(1), members };
         Ok(Facts {
             audit: None,
+            nodes: None,
             node: name.clone(),
             agent_version: "0.1.0".to_owned(),
             machine: Machine {
@@ -315,6 +317,10 @@ impl Fleet for FakeFleet {
                     .collect(),
                 etcd_data: has("etcd-member"),
                 kubelet_version: None,
+                in_force: InForce {
+                    version: has("static-pods").then(|| "v1.35.4".parse().ok()).flatten(),
+                    ..InForce::default()
+                },
             },
             etcd: has("etcd-member").then_some(etcd),
         })

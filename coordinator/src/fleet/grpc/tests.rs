@@ -102,6 +102,7 @@ fn facts(name: &str) -> Facts {
         kubernetes: KubernetesFacts::default(),
         etcd: None,
         audit: None,
+        nodes: None,
     }
 }
 

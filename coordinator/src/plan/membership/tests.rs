@@ -63,6 +63,7 @@ fn step(number: usize, entry: &str) -> Step {
 fn seen(number: usize, etcd: Option<EtcdFacts>, etcd_data: bool) -> (NodeName, Sight) {
     let facts = Facts {
         audit: None,
+        nodes: None,
         node: node(number),
         agent_version: String::new(),
         machine: Machine::default(),
