@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use quorate_proto::{NodeName, RunId};
-use uuid::Uuid;
+use quorate_proto::NodeName;
 
-use super::apply::locked;
 use super::args::{RootKeysArgs, node_name};
 use super::{CliError, ClusterArgs, Exit, load};
-use crate::driver::{LockHolder, RunLock, now_ms};
+use crate::session::lock;
 use crate::site::{Phase, Rotated, Rotation};
 use crate::ui;
 
@@ -56,9 +54,7 @@ impl RotateArgs {
             return Ok(if late.is_empty() { Exit::Holds } else { Exit::Blocked });
         }
         // Runs hold credentials that the old roots may not outlive.
-        let run = RunId(Uuid::now_v7().to_string());
-        let holder = LockHolder { pid: std::process::id(), run, since_ms: now_ms() };
-        let _lock = RunLock::take(state, &holder).map_err(|error| locked(&error))?;
+        let (_run, _lock) = lock(state)?;
         let tell = |line: &str| ui::print(&format!("{line}\n"));
         match rotation.go(SystemTime::now(), &tell).await? {
             Rotated::Whole => {
@@ -110,9 +106,11 @@ fn names(late: &BTreeMap<NodeName, String>) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use quorate_proto::RunId;
 
     use super::*;
     use crate::cli::{Cli, SPEC};
+    use crate::driver::{LockHolder, RunLock, now_ms};
     use crate::site::Site;
 
     #[tokio::test]

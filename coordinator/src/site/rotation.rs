@@ -159,8 +159,9 @@ impl Rotation<'_> {
         now: SystemTime,
     ) -> Result<BTreeMap<NodeName, String>, SiteError> {
         let (newest, signed) = site.bundle()?;
-        let pushed =
-            site.run_calls(self.spec, now)?.push(newest.generation, &signed.to_json()).await;
+        let calls = site.run_calls(self.spec, now)?;
+        let statuses = calls.statuses().await;
+        let pushed = calls.push(statuses, newest.generation, &signed.to_json()).await;
         let late = pushed.into_iter().filter_map(|(node, answer)| match answer {
             Ok(Pushed::Given(_) | Pushed::Had(_)) => None,
             Ok(Pushed::Ahead(kept)) => {
