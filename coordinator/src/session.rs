@@ -2,6 +2,7 @@
 //! procedure out. Prints nothing: `cli` has the words and the exit codes.
 
 mod roles;
+mod rotate;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use quorate_proto::trust::{OperatorName, Role};
 use quorate_proto::{NodeName, RunId};
+pub(crate) use rotate::rotate;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -186,7 +188,7 @@ impl Session {
 }
 
 /// A new run, alone in its state folder for as long as the lock is kept.
-pub(crate) fn lock(state: &Path) -> Result<(RunId, RunLock), LockError> {
+fn lock(state: &Path) -> Result<(RunId, RunLock), LockError> {
     let run = RunId(Uuid::now_v7().to_string());
     let holder = LockHolder { pid: std::process::id(), run: run.clone(), since_ms: now_ms() };
     Ok((run, RunLock::take(state, &holder)?))

@@ -158,7 +158,7 @@ fn load(file: &Path, untouched: &str) -> Result<Loaded, CliError> {
 
 /// The smallest specification, for tests of the commands.
 #[cfg(test)]
-const SPEC: &str = "\
+pub(crate) const SPEC: &str = "\
 apiVersion: quorate.dev/v1alpha1
 kind: Cluster
 metadata: {name: lab}

@@ -36,7 +36,7 @@ use quorate_proto::trust::{
 };
 pub(crate) use renewal::due;
 pub use renewal::{NodeCall, RenewError, Renewed, renew, renew_all};
-pub use rotation::{Phase, Rotated, Rotation};
+pub use rotation::{Phase, Rotated, Rotation, Tell};
 pub use service::{Clock, EnrolService};
 pub use standing::{Ending, Kept, NodeStanding, OperatorStanding, Shown, TrustStanding};
 pub use trust::Deny;
