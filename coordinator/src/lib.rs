@@ -6,6 +6,7 @@ pub mod engine;
 pub mod fleet;
 pub mod plan;
 pub mod run;
+mod session;
 pub mod site;
 pub mod spec;
 pub mod status;

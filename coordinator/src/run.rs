@@ -49,6 +49,9 @@ pub enum RunEvent {
         /// The node that the run takes out of the cluster; `None` for a bring-up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         removes: Option<NodeName>,
+        /// The run changes the site's roots.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rotates: bool,
         /// Milliseconds since 1970, by the coordinator's clock.
         started_ms: u64,
     },
@@ -74,6 +77,12 @@ pub enum RunEvent {
     Overdue { step: StepId, seconds: u64 },
     /// An attempt failed in a way that another may mend.
     Retrying { step: StepId, attempt: u32, why: String },
+    /// Something was done without an order: to the site or, where one is named, at a node.
+    Noted {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeName>,
+        text: String,
+    },
     /// Someone pressed Ctrl-C: no further order is sent.
     Interrupted,
     /// The last event of a run.

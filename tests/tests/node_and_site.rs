@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use quorate::fleet::{GrpcFleet, TrustCalls};
+use quorate::fleet::{Channels, GrpcFleet, TrustCalls};
 use quorate::site::{
     Clock, NodeCall, RenewError, Renewed, Site, TokenTerms, renew, serve_enrolment,
 };
@@ -111,18 +111,19 @@ impl Cluster {
         start(&self.host).await
     }
 
-    pub(super) fn calls(&self, address: SocketAddr) -> TrustCalls {
+    fn channels(&self, address: SocketAddr) -> Channels {
         let known = self.site.known_keys().unwrap();
         let credentials = self.site.run_credentials(SystemTime::now()).unwrap().credentials;
         let credentials = Arc::new(ArcSwap::from_pointee(credentials));
-        TrustCalls::new(&spec_at(address), &self.site.id(), &credentials, &known).unwrap()
+        Channels::new(&spec_at(address), &self.site.id(), &credentials, &known).unwrap()
+    }
+
+    pub(super) fn calls(&self, address: SocketAddr) -> TrustCalls {
+        TrustCalls::over(self.channels(address))
     }
 
     pub(super) fn fleet(&self, address: SocketAddr) -> GrpcFleet {
-        let known = self.site.known_keys().unwrap();
-        let credentials = self.site.run_credentials(SystemTime::now()).unwrap().credentials;
-        let credentials = Arc::new(ArcSwap::from_pointee(credentials));
-        GrpcFleet::knowing(&spec_at(address), &self.site.id(), &credentials, &known).unwrap()
+        GrpcFleet::over(&self.channels(address))
     }
 
     pub(super) async fn renew(

@@ -41,7 +41,7 @@ impl Run {
 
     async fn go(&self, cluster: &Cluster) -> Rotated {
         let state = cluster.folder.path().join("state");
-        self.rotation(&state).go(SystemTime::now(), &|_| {}).await.unwrap()
+        self.rotation(&state).go(SystemTime::now(), &mut |_, _| Ok(())).await.unwrap()
     }
 }
 

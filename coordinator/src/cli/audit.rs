@@ -10,9 +10,10 @@ use quorate_proto::{AuditHead, NodeName, Sha256};
 use tokio::sync::mpsc;
 
 use super::args::{node_name, span};
-use super::{CliError, ClusterArgs, Exit, OpenCluster};
+use super::{CliError, ClusterArgs, Exit};
 use crate::driver::now_ms;
 use crate::fleet::FleetError;
+use crate::session::Session;
 use crate::store::StoreError;
 use crate::ui::{self, audit_text};
 
@@ -79,18 +80,18 @@ impl AuditArgs {
 impl VerifyArgs {
     /// Exit code 0 if every log is whole.
     async fn run(&self) -> Result<Exit, CliError> {
-        let cluster = open(&self.cluster)?;
-        let anchors = self.cluster.anchors()?;
+        let session = open(&self.cluster)?;
+        let anchors = self.cluster.paths().anchors()?;
         let mut nodes = self.nodes.clone();
         if nodes.is_empty() {
-            nodes.extend(cluster.loaded.spec.nodes.iter().map(|node| node.name.clone()));
+            nodes.extend(session.loaded.spec.nodes.iter().map(|node| node.name.clone()));
         }
         let mut wrong = Vec::new();
         for node in &nodes {
             let kept = anchors.as_ref().map_or(Ok(Vec::new()), |store| store.audit_heads(node));
             let kept = kept.map_err(|error| unreadable(&error))?;
             let count = kept.len();
-            match read(&cluster, node, kept, |_| {}).await {
+            match read(&session, node, kept, |_| {}).await {
                 Ok(log) => ui::print(&verified(node, &log, count)),
                 Err(why) => wrong.push(format!("{node}: {why}")),
             }
@@ -108,10 +109,10 @@ impl VerifyArgs {
 
 impl ShowArgs {
     async fn run(&self) -> Result<Exit, CliError> {
-        let cluster = open(&self.cluster)?;
+        let session = open(&self.cluster)?;
         let since = u64::try_from(self.since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         let since = self.since.map_or(0, |_| now_ms().saturating_sub(since));
-        let shown = read(&cluster, &self.node, Vec::new(), |line| {
+        let shown = read(&session, &self.node, Vec::new(), |line| {
             let entry = serde_json::from_str::<Entry>(line).ok();
             if entry.as_ref().is_none_or(|entry| entry.at_ms >= since) {
                 ui::print(&audit_text::line(entry.as_ref(), line));
@@ -127,10 +128,10 @@ impl ShowArgs {
 impl AcceptArgs {
     /// The new log must be whole.
     async fn run(&self) -> Result<Exit, CliError> {
-        let cluster = open(&self.cluster)?;
-        let mut anchors = self.cluster.history()?;
+        let session = open(&self.cluster)?;
+        let mut anchors = self.cluster.paths().history()?;
         let node = &self.node;
-        let log = read(&cluster, node, Vec::new(), |_| {}).await.map_err(|why| {
+        let log = read(&session, node, Vec::new(), |_| {}).await.map_err(|why| {
             CliError::message(Exit::Failed, format!("the log of {node} cannot be accepted: {why}"))
         })?;
         anchors.accept_audit_head(node, &log.head).map_err(|error| unreadable(&error))?;
@@ -139,15 +140,15 @@ impl AcceptArgs {
     }
 }
 
-fn open(args: &ClusterArgs) -> Result<OpenCluster, CliError> {
-    let cluster = args.open()?;
-    cluster.needs(Right::Audit.least())?;
-    Ok(cluster)
+fn open(args: &ClusterArgs) -> Result<Session, CliError> {
+    let session = args.open()?;
+    session.needs(Right::Audit.least())?;
+    Ok(session)
 }
 
 /// Reads a whole log and follows its chain, past each place where it was seen.
 async fn read(
-    cluster: &OpenCluster,
+    session: &Session,
     node: &NodeName,
     kept: Vec<AuditHead>,
     mut each: impl FnMut(&str),
@@ -162,7 +163,7 @@ async fn read(
         }
         result
     };
-    let (told, result) = tokio::join!(cluster.fleet.audit(node, sender), follow);
+    let (told, result) = tokio::join!(session.fleet.audit(node, sender), follow);
     told.map_err(|error: FleetError| error.why())?;
     result?;
     seen.finish()

@@ -4,7 +4,11 @@ use std::error::Error;
 
 use quorate_proto::causes;
 
+use crate::driver::{DriveError, LockError, LockHolder, now_ms};
+use crate::run::Outcome;
+use crate::session::SessionError;
 use crate::site::SiteError;
+use crate::ui;
 
 /// How a command ended. The codes are part of the interface: scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,17 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// How a run ended.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Holds => Self::Holds,
+            Outcome::Failed { .. } => Self::Failed,
+            Outcome::Blocked { .. } => Self::Blocked,
+            Outcome::Superseded { .. } => Self::Superseded,
+            Outcome::Interrupted { .. } => Self::Interrupted,
+        }
+    }
+
     /// The exit code of the process.
     pub fn code(self) -> u8 {
         match self {
@@ -128,6 +143,68 @@ impl From<SiteError> for CliError {
     }
 }
 
+/// What is wrong with a session.
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Site(error) => error.into(),
+            SessionError::Role { ref name, least, .. } => {
+                Self::new(Exit::Failed, &error).hint(format!(
+                    "nobody was asked for anything; whoever has the site's state folder gives the role: \
+                     `quorate operator issue {name} --role {least} --out FILE`"
+                ))
+            }
+            SessionError::Lock(error) => error.into(),
+            SessionError::Blocked(ref reasons) => Self::new(Exit::Blocked, &error)
+                .reasons(reasons.iter().cloned())
+                .hint("see to the above, then run the same command again"),
+            SessionError::Drive(error) => error.into(),
+        }
+    }
+}
+
+/// Why a run may not begin.
+impl From<LockError> for CliError {
+    fn from(error: LockError) -> Self {
+        let LockError::Held(holder) = &error else {
+            return Self::new(Exit::Failed, &error)
+                .hint("see that the state folder can be written by you");
+        };
+        let began = holder.as_ref().map(|LockHolder { pid, run, since_ms }| {
+            let ago = ui::duration(now_ms().saturating_sub(*since_ms));
+            format!("run {run}, process {pid}, began {ago} ago")
+        });
+        let stop = holder.as_ref().map_or_else(
+            || "stop it with Ctrl-C".to_owned(),
+            |holder| format!("stop it with Ctrl-C or `kill -INT {}`", holder.pid),
+        );
+        Self::message(Exit::Blocked, error.to_string())
+            .because(began.unwrap_or_else(|| "it has just begun".to_owned()))
+            .hint("nothing was changed; `quorate status` shows how far that run is")
+            .hint(format!("wait for its end, or {stop} and run `quorate apply` again"))
+    }
+}
+
+/// Why a run could not go on.
+impl From<DriveError> for CliError {
+    fn from(error: DriveError) -> Self {
+        let (exit, first) = match &error {
+            DriveError::Store(error) => (Exit::Failed, error.advice()),
+            DriveError::Random(_) => (Exit::Failed, "see that /dev/urandom can be read"),
+            DriveError::OutOfReach { .. } => (
+                Exit::Blocked,
+                "no run counts so far, so someone gave it a false term: on the node, see that nothing is \
+                 under way, stop quorate-executor.socket and quorate-executor.service, move \
+                 /var/lib/quorate-executor/ledger.json away, and start the socket again",
+            ),
+        };
+        Self::new(exit, &error).hint(first).hint(
+            "then run the same command again: no further order was sent, what runs at the nodes goes \
+             on there, and that run follows it",
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +227,19 @@ mod tests {
         let text =
             "error: reading cluster.yaml\n  because no such file\nhint: name the file with -f\n";
         assert_eq!((error.text().as_str(), error.exit.code()), (text, 3));
+    }
+
+    #[test]
+    fn blocked_plan_lists_each_reason() {
+        let reasons = vec!["cp-1: this".to_owned(), "cp-2: that".to_owned()];
+        let error = CliError::from(SessionError::Blocked(reasons));
+        assert_eq!(error.exit.code(), 4);
+        let text = "\
+error: this must not be begun now; nothing was changed
+  - cp-1: this
+  - cp-2: that
+hint: see to the above, then run the same command again
+";
+        assert_eq!(error.text(), text);
     }
 }

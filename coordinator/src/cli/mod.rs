@@ -23,23 +23,15 @@ mod trust;
 mod verify;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use clap::{Parser, Subcommand};
 pub use error::{CliError, Exit};
-use quorate_proto::NodeName;
-use quorate_proto::trust::Role;
 
-use crate::driver::{Drawn, draw_up, survey};
-use crate::fleet::{Anchored, Fleet, FleetError, GrpcFleet, Pushed, TrustCalls};
-use crate::plan::{Blocked, Procedure};
-use crate::site::{
-    NodeCall, OperatorCredentials, Renewed, Site, SiteError, own_history, renew_all,
-};
-use crate::spec::{self as specification, ClusterSpec, Loaded, Role as NodeRole};
-use crate::store::{Store, TokenRecord, role_text};
+use crate::fleet::TrustCalls;
+use crate::session::{Paths, Session};
+use crate::site::Site;
+use crate::spec::{self as specification, Loaded};
 use crate::ui::{self, Output};
 
 /// Builds and operates highly available Kubernetes clusters with kubeadm
@@ -120,94 +112,11 @@ struct ClusterArgs {
     output: Output,
 }
 
-/// A cluster that commands can speak to.
-struct OpenCluster {
-    loaded: Loaded,
-    /// The site's records; `None` where somebody works with credentials alone.
-    store: Option<Store>,
-    fleet: Arc<dyn Fleet>,
-    operator: OperatorCredentials,
-    /// Where the site is here.
-    trust: Option<SiteTrust>,
-}
-
-/// What a command that gives orders tells the nodes before.
-struct SiteTrust {
-    site: Arc<Site>,
-    calls: TrustCalls,
-    generation: u64,
-    bundle: String,
-}
-
-impl OpenCluster {
-    /// Looks at all nodes, claiming none, and works out what is left of a procedure.
-    async fn draw_up(&self, procedure: &Procedure) -> Result<Drawn, CliError> {
-        let Self { loaded, fleet, .. } = self;
-        if *procedure == Procedure::BringUp {
-            self.judge_roles()?;
-        }
-        let seen = survey(fleet, &loaded.spec, None).await;
-        let drawn = draw_up(fleet, &loaded.spec, procedure, seen).await;
-        drawn.map_err(|reasons| plan::blocked(&reasons))
-    }
-
-    /// Gives the nodes that answer the newest trust bundle, and a new certificate where a third of theirs
-    /// is over. What fails is said: the run needs neither.
-    async fn keep_trust(&self) {
-        let Some(SiteTrust { site, calls, generation, bundle }) = &self.trust else { return };
-        let pushed = calls.push(*generation, bundle).await;
-        let trouble = |(_, answer): &(NodeName, Result<Pushed, FleetError>)| match answer {
-            Ok(Pushed::Ahead(_)) | Err(FleetError::Refused { .. }) => true,
-            Ok(_) | Err(_) => false,
-        };
-        let answering = pushed.iter().filter(|(_, answer)| answer.is_ok());
-        let answering = answering.map(|(node, _)| node.clone()).collect();
-        let trouble: Vec<_> = pushed.into_iter().filter(trouble).collect();
-        ui::complain(&ui::trust_text::pushed(*generation, &trouble));
-        let now = SystemTime::now();
-        let mut renewed = renew_all(site, calls, answering, NodeCall::WhenDue, now).await;
-        renewed.retain(|(_, answer)| !matches!(answer, Ok(Renewed::NotDue(_))));
-        ui::complain(&ui::trust_text::renewed(&renewed));
-    }
-
-    /// Refuses what the role does not allow, before a node has to.
-    fn needs(&self, least: Role) -> Result<(), CliError> {
-        let OperatorCredentials { name, role, .. } = &self.operator;
-        if *role >= least {
-            return Ok(());
-        }
-        let message = format!(
-            "this takes the role {least}, and the credentials of {name} are {}'s",
-            role.with_article()
-        );
-        Err(CliError::message(Exit::Failed, message).hint(format!(
-            "nobody was asked for anything; whoever has the site's state folder gives the role: \
-             `quorate operator issue {name} --role {least} --out FILE`"
-        )))
-    }
-
-    /// Whoever wrote the specification does not make a control plane of a node that no person let in as
-    /// one. Without the site's records nobody here knows how nodes came in.
-    fn judge_roles(&self) -> Result<(), CliError> {
-        let Some(store) = &self.store else { return Ok(()) };
-        let spent = store.spent_tokens().map_err(SiteError::Store)?;
-        let reasons = let_in_as_less(&self.loaded.spec, &spent);
-        if reasons.is_empty() { Ok(()) } else { Err(plan::blocked(&reasons)) }
-    }
-
-    /// Says what the specification costs, where something is about to be built by it.
-    fn warn(&self) {
-        for warning in &self.loaded.warnings {
-            ui::complain(&format!("{}\n", warning.render(ui::colours())));
-        }
-    }
-}
-
 impl ClusterArgs {
-    /// Reads the specification, opens the state folder and prepares the fleet. Calls nobody yet.
-    fn open(&self) -> Result<OpenCluster, CliError> {
+    /// Reads the specification and opens a session. Calls no node yet.
+    fn open(&self) -> Result<Session, CliError> {
         let loaded = load(&self.file, "nothing was changed")?;
-        Ok(self.fleet(loaded)?)
+        Ok(Session::open(loaded, self.paths())?)
     }
 
     /// The site, for what only whoever has its folder may do.
@@ -226,67 +135,16 @@ impl ClusterArgs {
         Ok(site.run_calls(&spec, SystemTime::now())?)
     }
 
-    fn fleet(&self, loaded: Loaded) -> Result<OpenCluster, SiteError> {
-        let now = SystemTime::now();
-        let (operator, site) = match &self.credentials {
-            Some(path) => (OperatorCredentials::read(path, now)?, None),
-            None => {
-                let site = Site::open(&self.state)?;
-                (site.run_credentials(now)?, Some(site))
-            }
-        };
-        let site = site.map(Arc::new);
-        let known = site.as_deref().map(Site::known_keys).transpose()?.unwrap_or_default();
-        let credentials = Arc::new(ArcSwap::from_pointee(operator.credentials.clone()));
-        let (spec, id) = (&loaded.spec, &operator.identity.site);
-        let fleet = GrpcFleet::knowing(spec, id, &credentials, &known);
-        let fleet = fleet.map_err(SiteError::Trust)?;
-        let fleet: Arc<dyn Fleet> = match self.anchors()? {
-            Some(anchors) => Arc::new(Anchored::new(fleet, anchors)),
-            None => Arc::new(fleet),
-        };
-        let store = site.as_deref().map(Site::store).transpose()?;
-        let trust = |site: Arc<Site>| {
-            let (bundle, signed) = site.bundle()?;
-            let calls =
-                TrustCalls::new(spec, id, &credentials, &known).map_err(SiteError::Trust)?;
-            let (generation, bundle) = (bundle.generation, signed.to_json());
-            Ok(SiteTrust { site, calls, generation, bundle })
-        };
-        let trust = site.map(trust).transpose()?;
-        Ok(OpenCluster { loaded, store, fleet, operator, trust })
-    }
-
-    /// Where a run is recorded: with the site, which [`Self::open`] has found whole, or on a machine
-    /// without it in a folder of its own.
-    fn history(&self) -> Result<Store, SiteError> {
-        if self.credentials.is_none() {
-            return Store::open(&self.state).map_err(SiteError::Store);
-        }
-        own_history(&self.state)
-    }
-
-    /// Where it is kept what was seen of the nodes' audit logs: with the runs. A machine without any
-    /// gets no folder for a mere look.
-    fn anchors(&self) -> Result<Option<Store>, SiteError> {
-        if self.credentials.is_some() && !Store::exists(&self.state) {
-            return Ok(None);
-        }
-        self.history().map(Some)
+    fn paths(&self) -> Paths {
+        Paths { state: self.state.clone(), credentials: self.credentials.clone() }
     }
 }
 
-/// Control planes of the specification whose tokens said otherwise.
-fn let_in_as_less(spec: &ClusterSpec, spent: &[TokenRecord]) -> Vec<String> {
-    let is_control_plane = |token: &&TokenRecord| {
-        let named = spec.nodes.iter().find(|node| node.name == token.node);
-        named.is_some_and(|node| node.roles.contains(&NodeRole::ControlPlane))
-    };
-    let less = spent.iter().filter(|token| token.role != NodeRole::ControlPlane);
-    let blocked = less.filter(is_control_plane).flat_map(|token| {
-        Blocked::LetInAsLess { node: token.node.clone(), said: role_text(token.role) }.reasons()
-    });
-    blocked.collect()
+/// Says what the specification costs, where something is about to be built by it.
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        ui::complain(&format!("{}\n", warning.render(ui::colours())));
+    }
 }
 
 /// Reads a specification; `untouched` says what was not done where it cannot be used.
@@ -300,7 +158,7 @@ fn load(file: &Path, untouched: &str) -> Result<Loaded, CliError> {
 
 /// The smallest specification, for tests of the commands.
 #[cfg(test)]
-const SPEC: &str = "\
+pub(crate) const SPEC: &str = "\
 apiVersion: quorate.dev/v1alpha1
 kind: Cluster
 metadata: {name: lab}

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::apply::carry_out;
 use super::args::node_name;
-use super::plan::blocked;
-use super::{CliError, ClusterArgs, Exit, OpenCluster};
+use super::{CliError, ClusterArgs, Exit};
 use crate::plan::{Blocked, Procedure, Removal};
+use crate::session::{Session, SessionError};
 use crate::site::SiteError;
 use crate::store::{Store, StoreError};
 use crate::ui::{self, Output, plan_text};
@@ -42,26 +42,27 @@ impl RemoveArgs {
     /// Plans and carries out, as `apply` does, what takes the node out.
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let began = Instant::now();
-        let cluster = self.cluster.open()?;
+        let session = self.cluster.open()?;
         let node = self.name.clone();
-        if cluster.loaded.spec.nodes.iter().any(|named| named.name == node) {
-            return Err(blocked(&Blocked::StillSpecified { node }.reasons()));
+        if session.loaded.spec.nodes.iter().any(|named| named.name == node) {
+            let reasons = Blocked::StillSpecified { node }.reasons();
+            return Err(SessionError::Blocked(reasons).into());
         }
-        let Some(store) = &cluster.store else { return Err(needs_records()) };
+        let Some(store) = &session.store else { return Err(needs_records()) };
         let removal = self.removal(store).map_err(SiteError::Store)?;
         let procedure = Procedure::Remove(removal);
         if self.dry_run {
-            return self.show(&cluster, &procedure).await;
+            return self.show(&session, &procedure).await;
         }
-        carry_out(&self.cluster, cluster, procedure, began, false).await
+        carry_out(&self.cluster, session, procedure, began, false).await
     }
 
-    async fn show(&self, cluster: &OpenCluster, procedure: &Procedure) -> Result<Exit, CliError> {
-        let drawn = cluster.draw_up(procedure).await?;
+    async fn show(&self, session: &Session, procedure: &Procedure) -> Result<Exit, CliError> {
+        let drawn = session.draw_up(procedure).await?;
         if self.cluster.output == Output::Json {
             ui::print(&ui::json::plan(&drawn.plan, &[]));
         } else {
-            ui::print(&plan_text::removal(&cluster.loaded.spec, &self.name, &drawn.plan));
+            ui::print(&plan_text::removal(&session.loaded.spec, &self.name, &drawn.plan));
         }
         Ok(Exit::Holds)
     }

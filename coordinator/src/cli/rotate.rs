@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use quorate_proto::{NodeName, RunId};
-use uuid::Uuid;
+use quorate_proto::NodeName;
+use tokio::time::Instant;
 
-use super::apply::locked;
 use super::args::{RootKeysArgs, node_name};
 use super::{CliError, ClusterArgs, Exit, load};
-use crate::driver::{LockHolder, RunLock, now_ms};
-use crate::site::{Phase, Rotated, Rotation};
-use crate::ui;
+use crate::session::rotate;
+use crate::site::{Phase, Rotation};
+use crate::ui::{self, Output};
 
 /// Changes both roots, while everything works: the old ones are trusted until --retire
 ///
@@ -36,48 +35,32 @@ pub(super) struct RotateArgs {
 impl RotateArgs {
     /// Blocked where nodes are waited for.
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
+        let began = Instant::now();
         self.cluster.site()?;
-        let spec = load(&self.cluster.file, "no root was changed")?.spec;
-        let state = &self.cluster.state;
+        let loaded = load(&self.cluster.file, "no root was changed")?;
         let without = self.without.iter().cloned().collect();
         let rotation = Rotation {
-            state,
-            spec: &spec,
+            state: &self.cluster.state,
+            spec: &loaded.spec,
             root_keys: self.keys.root_keys.as_deref(),
             without: &without,
             retire: self.retire,
         };
-        if self.dry_run {
-            let (phase, late) = rotation.look(SystemTime::now()).await?;
+        let output = self.cluster.output;
+        if !self.dry_run {
+            let outcome = rotate(&rotation, &loaded, began, output.view(false)).await?;
+            return Ok(Exit::of(&outcome));
+        }
+        let (phase, late) = rotation.look(SystemTime::now()).await?;
+        if output == Output::Json {
+            ui::print(&ui::json::rotation(phase, &late));
+        } else {
             ui::print(&format!("{}\nnext: {}\n", stands(phase), next(phase)));
             if !late.is_empty() {
                 ui::print(&format!("these nodes would be waited for\n{}", names(&late)));
             }
-            return Ok(if late.is_empty() { Exit::Holds } else { Exit::Blocked });
         }
-        // Runs hold credentials that the old roots may not outlive.
-        let run = RunId(Uuid::now_v7().to_string());
-        let holder = LockHolder { pid: std::process::id(), run, since_ms: now_ms() };
-        let _lock = RunLock::take(state, &holder).map_err(|error| locked(&error))?;
-        let tell = |line: &str| ui::print(&format!("{line}\n"));
-        match rotation.go(SystemTime::now(), &tell).await? {
-            Rotated::Whole => {
-                ui::print("the site has one root of each kind, and no node is waited for\n");
-                Ok(Exit::Holds)
-            }
-            Rotated::Overlaps => {
-                ui::print(&format!("{}\nnext: {}\n", stands(Phase::InUse), next(Phase::InUse)));
-                Ok(Exit::Holds)
-            }
-            Rotated::Waits(phase, late) => {
-                ui::print(&format!("{}\nwaits for these nodes\n{}", stands(phase), names(&late)));
-                ui::complain(
-                    "run the same command again once they answer; --without NODE leaves one behind, \
-                     which has to be enrolled anew then\n",
-                );
-                Ok(Exit::Blocked)
-            }
-        }
+        Ok(if late.is_empty() { Exit::Holds } else { Exit::Blocked })
     }
 }
 
@@ -110,9 +93,11 @@ fn names(late: &BTreeMap<NodeName, String>) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use quorate_proto::RunId;
 
     use super::*;
     use crate::cli::{Cli, SPEC};
+    use crate::driver::{LockHolder, RunLock, now_ms};
     use crate::site::Site;
 
     #[tokio::test]

@@ -174,7 +174,8 @@ impl ReissueArgs {
 /// Exit code 1 where a node was not reached: it trusts as before until it is.
 async fn push(site: &Site, calls: &TrustCalls) -> Result<Exit, CliError> {
     let (bundle, signed) = site.bundle()?;
-    let pushed = calls.push(bundle.generation, &signed.to_json()).await;
+    let statuses = calls.statuses().await;
+    let pushed = calls.push(statuses, bundle.generation, &signed.to_json()).await;
     ui::print(&trust_text::pushed(bundle.generation, &pushed));
     let current = |(_, answer): &(NodeName, Result<Pushed, FleetError>)| {
         matches!(answer, Ok(Pushed::Given(_) | Pushed::Had(_)))

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use self::look::Looks;
 use self::order::Orders;
-use self::record::Record;
+pub(crate) use self::record::Record;
 use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
 use crate::plan::{Observed, Plan, Procedure};
@@ -92,6 +92,7 @@ pub async fn apply(
         cluster: request.spec.name.clone(),
         nodes: request.spec.nodes.iter().map(|node| node.name.clone()).collect(),
         removes: request.procedure.removes().cloned(),
+        rotates: false,
         started_ms,
     });
     record.flush().map_err(DriveError::Store)?;

@@ -11,7 +11,7 @@ use crate::run::{Outcome, RunEvent, RunState, Stamped, View};
 use crate::store::{Durability, Store, StoreError};
 
 /// Takes the events of one run, in the order in which they are to be told.
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     run: RunId,
     began: Instant,
     store: &'a mut Store,
@@ -24,7 +24,7 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Nothing is told yet.
-    pub(super) fn new(
+    pub(crate) fn new(
         run: RunId,
         began: Instant,
         store: &'a mut Store,
@@ -35,14 +35,14 @@ impl<'a> Record<'a> {
     }
 
     /// Takes an event with its time. It is stored and shown with the next [`Self::flush`].
-    pub(super) fn tell(&mut self, event: RunEvent) {
+    pub(crate) fn tell(&mut self, event: RunEvent) {
         let stamped = Stamped { seq: self.next, at_ms: self.at_ms(), event };
         self.next += 1;
         self.waiting.push(stamped);
     }
 
     /// Stores what was told so far, in one transaction, and shows it.
-    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -54,22 +54,22 @@ impl<'a> Record<'a> {
     }
 
     /// How many events were told and not flushed.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// Lets the view show how time goes by.
-    pub(super) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.view.tick(&self.state, self.at_ms());
     }
 
     /// What the events add up to that were flushed.
-    pub(super) fn state(&self) -> &RunState {
+    pub(crate) fn state(&self) -> &RunState {
         &self.state
     }
 
     /// Stores the end of the run, and shows it.
-    pub(super) fn finish(&mut self, outcome: &Outcome, ended_ms: u64) -> Result<(), StoreError> {
+    pub(crate) fn finish(&mut self, outcome: &Outcome, ended_ms: u64) -> Result<(), StoreError> {
         self.flush()?;
         // Time since the last event counts too, so that the account is whole.
         let account = self.state.account_until(self.at_ms());
@@ -80,7 +80,7 @@ impl<'a> Record<'a> {
     }
 
     /// Leaves the terminal as it is.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.view.close();
     }
 

@@ -6,13 +6,12 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain, node_channel_of};
+use quorate_proto::trust::{Contact, Credentials, SiteId, TrustError, explain};
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{MESSAGE_BYTES, Order, WireError, node};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, Refusal, Secret, Term, in_one_line};
@@ -20,7 +19,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
-use super::{Fleet, FleetError, KnownKeys, of_node};
+use super::{Channels, Fleet, FleetError, KnownKeys, of_node};
 use crate::spec::ClusterSpec;
 
 /// An agent describes its node from memory and a few small files.
@@ -39,35 +38,24 @@ pub struct GrpcFleet {
 }
 
 impl GrpcFleet {
-    /// Connects to nobody yet: each channel does with its first call, and again after it broke.
+    /// Connects to no node yet, and knows no node's keys.
     pub fn new(
         spec: &ClusterSpec,
         site: &SiteId,
         credentials: &Arc<ArcSwap<Credentials>>,
     ) -> Result<Self, TrustError> {
-        Self::knowing(spec, site, credentials, &KnownKeys::default())
+        Ok(Self::over(&Channels::new(spec, site, credentials, &KnownKeys::default())?))
     }
 
-    /// As [`Self::new`], where it is known which keys the nodes have.
-    pub fn knowing(
-        spec: &ClusterSpec,
-        site: &SiteId,
-        credentials: &Arc<ArcSwap<Credentials>>,
-        known: &KnownKeys,
-    ) -> Result<Self, TrustError> {
-        let client = |address, node: &NodeName| {
-            let (credentials, known, name) = (Arc::clone(credentials), known.clone(), node.clone());
-            let keys = move || known.of_node(&name);
-            let channel = node_channel_of(address, node, site, credentials, keys)?;
-            Ok(NodeClient::new(channel)
+    /// The fleet over channels that other calls may share.
+    pub fn over(channels: &Channels) -> Self {
+        let client = |channel: &Channel| {
+            NodeClient::new(channel.clone())
                 .max_decoding_message_size(MESSAGE_BYTES)
-                .max_encoding_message_size(MESSAGE_BYTES))
+                .max_encoding_message_size(MESSAGE_BYTES)
         };
-        let nodes = spec.nodes.iter().map(|node| {
-            let address = SocketAddr::new(node.address, node.agent_port);
-            Ok((node.name.clone(), client(address, &node.name)?))
-        });
-        Ok(Self { nodes: nodes.collect::<Result<_, TrustError>>()? })
+        let nodes = channels.nodes().map(|(node, channel)| (node.clone(), client(channel)));
+        Self { nodes: nodes.collect() }
     }
 
     fn client(&self, node: &NodeName) -> Result<NodeClient<Channel>, FleetError> {

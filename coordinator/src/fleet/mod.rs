@@ -1,6 +1,7 @@
 //! The nodes, as the coordinator may speak to them. `grpc` does it over mutual TLS.
 
 mod anchored;
+mod channels;
 mod grpc;
 mod known;
 mod trust;
@@ -9,12 +10,13 @@ use std::collections::BTreeMap;
 
 pub use anchored::Anchored;
 use async_trait::async_trait;
+pub use channels::Channels;
 pub use grpc::GrpcFleet;
 pub use known::KnownKeys;
 use quorate_proto::wire::Order;
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
-pub use trust::{NodeTrust, Pushed, TrustCalls};
+pub use trust::{NodeTrust, Pushed, Statuses, TrustCalls};
 
 /// Every call names the node; no call retries by itself.
 #[async_trait]

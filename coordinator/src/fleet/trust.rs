@@ -1,25 +1,19 @@
 //! The calls of trust.proto, and the push of a bundle to all nodes.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use quorate_proto::NodeName;
 use quorate_proto::trust::calls::trust_client::TrustClient;
 use quorate_proto::trust::calls::{
     BeginRenewalRequest, FinishRenewalRequest, PutBundleRequest, StatusRequest,
 };
-use quorate_proto::trust::{
-    BUNDLE_BYTES, Credentials, NodeKeys, SiteId, TrustError, node_channel_of,
-};
+use quorate_proto::trust::{BUNDLE_BYTES, NodeKeys, TrustError};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use super::grpc::within;
-use super::{FleetError, KnownKeys, of_node};
-use crate::spec::ClusterSpec;
+use super::{Channels, FleetError, of_node};
 
 /// A small file and a signature, at the agent.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -53,48 +47,24 @@ pub struct NodeTrust {
     pub certificate: Vec<u8>,
 }
 
+/// What each node says of its trust, by name.
+pub type Statuses = Vec<(NodeName, Result<NodeTrust, FleetError>)>;
+
 /// The nodes of one specification, for the calls about trust.
 #[derive(Debug, Clone)]
 pub struct TrustCalls {
-    site: SiteId,
-    credentials: Arc<ArcSwap<Credentials>>,
-    addresses: BTreeMap<NodeName, SocketAddr>,
+    channels: Channels,
     nodes: BTreeMap<NodeName, TrustClient<Channel>>,
 }
 
 impl TrustCalls {
-    /// Connects to nobody yet.
-    pub fn new(
-        spec: &ClusterSpec,
-        site: &SiteId,
-        credentials: &Arc<ArcSwap<Credentials>>,
-        known: &KnownKeys,
-    ) -> Result<Self, TrustError> {
-        let mut calls = Self {
-            site: *site,
-            credentials: Arc::clone(credentials),
-            addresses: BTreeMap::new(),
-            nodes: BTreeMap::new(),
+    /// The calls over channels that others may share.
+    pub fn over(channels: Channels) -> Self {
+        let client = |channel: &Channel| {
+            TrustClient::new(channel.clone()).max_encoding_message_size(3 * BUNDLE_BYTES)
         };
-        for node in &spec.nodes {
-            let address = SocketAddr::new(node.address, node.agent_port);
-            calls.addresses.insert(node.name.clone(), address);
-            let (known, name) = (known.clone(), node.name.clone());
-            let client = calls.client(&node.name, address, move || known.of_node(&name))?;
-            calls.nodes.insert(node.name.clone(), client);
-        }
-        Ok(calls)
-    }
-
-    fn client(
-        &self,
-        node: &NodeName,
-        address: SocketAddr,
-        keys: impl Fn() -> Result<NodeKeys, TrustError> + Send + 'static,
-    ) -> Result<TrustClient<Channel>, TrustError> {
-        let credentials = Arc::clone(&self.credentials);
-        let channel = node_channel_of(address, node, &self.site, credentials, keys)?;
-        Ok(TrustClient::new(channel).max_encoding_message_size(3 * BUNDLE_BYTES))
+        let nodes = channels.nodes().map(|(node, channel)| (node.clone(), client(channel)));
+        Self { nodes: nodes.collect(), channels }
     }
 
     /// The nodes, by name.
@@ -105,18 +75,16 @@ impl TrustCalls {
     /// The same calls to this node alone, over connections of their own, on which it has to show one of
     /// these keys.
     pub fn shown(&self, node: &NodeName, keys: &NodeKeys) -> Result<Self, TrustError> {
-        let mut calls = Self { nodes: BTreeMap::new(), ..self.clone() };
-        if let Some(address) = self.addresses.get(node) {
-            let keys = keys.clone();
-            let client = self.client(node, *address, move || Ok(keys.clone()))?;
-            calls.nodes.insert(node.clone(), client);
-        }
-        Ok(calls)
+        self.channels.shown(node, keys).map(Self::over)
     }
 
     /// What each node says of its trust.
-    pub async fn statuses(&self) -> Vec<(NodeName, Result<NodeTrust, FleetError>)> {
-        self.each(|node, client| async move { status(&node, client).await }).await
+    pub async fn statuses(&self) -> Statuses {
+        let asked = self.nodes.iter().map(|(node, client)| {
+            let (name, client) = (node.clone(), client.clone());
+            (node.clone(), async move { status(&name, client).await })
+        });
+        each(asked).await
     }
 
     /// What one node says of its trust.
@@ -146,44 +114,46 @@ impl TrustCalls {
         of_node(&self.nodes, node)
     }
 
-    /// Gives the bundle, a signed one as JSON, to each node that has an older one.
+    /// Gives the bundle, a signed one as JSON, to each node whose status says that it has an older one.
     pub async fn push(
         &self,
+        statuses: Statuses,
         newest: u64,
         json: &str,
     ) -> Vec<(NodeName, Result<Pushed, FleetError>)> {
-        let json = json.to_owned();
-        self.each(move |node, mut client| {
-            let bundle = json.clone();
-            async move {
-                let kept = status(&node, client.clone()).await?.generation;
+        let given = statuses.into_iter().map(|(node, status)| {
+            let (name, bundle) = (node.clone(), json.to_owned());
+            let client = self.of(&node);
+            let give = async move {
+                let kept = status?.generation;
                 if kept > newest {
                     return Ok(Pushed::Ahead(kept));
                 }
                 if kept == newest {
                     return Ok(Pushed::Had(kept));
                 }
+                let mut client = client?;
                 let put = client.put_bundle(PutBundleRequest { bundle });
-                let reply = within(&node, ANSWER, put).await?;
+                let reply = within(&name, ANSWER, put).await?;
                 Ok(Pushed::Given(reply.generation))
-            }
-        })
-        .await
+            };
+            (node, give)
+        });
+        each(given).await
     }
+}
 
-    async fn each<T: Send + 'static, F: Future<Output = Result<T, FleetError>> + Send + 'static>(
-        &self,
-        ask: impl Fn(NodeName, TrustClient<Channel>) -> F,
-    ) -> Vec<(NodeName, Result<T, FleetError>)> {
-        let mut asked = JoinSet::new();
-        for (node, client) in &self.nodes {
-            let (node, answer) = (node.clone(), ask(node.clone(), client.clone()));
-            asked.spawn(async move { (node, answer.await) });
-        }
-        let mut answers = asked.join_all().await;
-        answers.sort_by(|(one, _), (other, _)| one.cmp(other));
-        answers
+/// Makes calls to nodes at the same time, and gives their answers by the nodes' names.
+async fn each<T: Send + 'static>(
+    calls: impl Iterator<Item = (NodeName, impl Future<Output = T> + Send + 'static)>,
+) -> Vec<(NodeName, T)> {
+    let mut made = JoinSet::new();
+    for (node, call) in calls {
+        made.spawn(async move { (node, call.await) });
     }
+    let mut answers = made.join_all().await;
+    answers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    answers
 }
 
 async fn status(

@@ -16,6 +16,8 @@ pub struct RunState {
     pub cluster: String,
     /// The node that the run takes out of the cluster.
     pub removes: Option<NodeName>,
+    /// The run changes the site's roots.
+    pub rotates: bool,
     /// In the order of the specification.
     pub nodes: Vec<(NodeName, NodeState)>,
     /// Of the newest plan, those that have not ended yet.
@@ -41,6 +43,8 @@ pub struct NodeState {
     pub doing: Option<Doing>,
     /// Why it does not answer.
     pub silent: Option<String>,
+    /// The newest thing that was done there without an order.
+    pub noted: Option<String>,
 }
 
 /// An operation under way.
@@ -83,12 +87,13 @@ impl RunState {
         self.account.count(stretch, &self.working);
         self.at_ms = stamped.at_ms;
         match &stamped.event {
-            RunEvent::Began { run, term: _, cluster, nodes, removes, started_ms: _ } => {
+            RunEvent::Began { run, term: _, cluster, nodes, removes, rotates, started_ms: _ } => {
                 let fresh = nodes.iter().map(|node| (node.clone(), NodeState::default()));
                 *self = Self {
                     run: run.clone(),
                     cluster: cluster.clone(),
                     removes: removes.clone(),
+                    rotates: *rotates,
                     nodes: fresh.collect(),
                     at_ms: stamped.at_ms,
                     // Looking at the nodes before the first plan is time of the run too.
@@ -133,6 +138,11 @@ impl RunState {
                 self.node(&step.node, |node| node.doing = None);
             }
             RunEvent::Freed { step } => self.end(step),
+            RunEvent::Noted { node, text } => {
+                if let Some(name) = node {
+                    self.node(name, |node| node.noted = Some(text.clone()));
+                }
+            }
             RunEvent::Interrupted => self.interrupted = true,
             RunEvent::Finished { outcome, account: _ } => {
                 self.outcome = Some(outcome.clone());

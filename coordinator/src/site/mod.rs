@@ -34,14 +34,15 @@ use quorate_proto::trust::{
     BundleError, Credentials, IdentityError, JoinToken, OperatorName, Role, RootKeys, Roots,
     SiteId, TrustError,
 };
+pub(crate) use renewal::due;
 pub use renewal::{NodeCall, RenewError, Renewed, renew, renew_all};
-pub use rotation::{Phase, Rotated, Rotation};
+pub use rotation::{Phase, Rotated, Rotation, Tell};
 pub use service::{Clock, EnrolService};
 pub use standing::{Ending, Kept, NodeStanding, OperatorStanding, Shown, TrustStanding};
 pub use trust::Deny;
 pub use unclaimed::{ClaimNodeError, ClaimedNode, Target, claim_node};
 
-use crate::fleet::{KnownKeys, TrustCalls};
+use crate::fleet::{Channels, KnownKeys, TrustCalls};
 use crate::spec::{ClusterSpec, Role as NodeRole};
 use crate::store::{Approval, Store, StoreError, TokenRecord, TokenState};
 use folder::{make_private, read, write_private};
@@ -209,8 +210,8 @@ impl Site {
         credentials: Credentials,
     ) -> Result<TrustCalls, SiteError> {
         let credentials = Arc::new(ArcSwap::from_pointee(credentials));
-        TrustCalls::new(spec, &self.id(), &credentials, &self.known_keys()?)
-            .map_err(SiteError::Trust)
+        let channels = Channels::new(spec, &self.id(), &credentials, &self.known_keys()?);
+        channels.map(TrustCalls::over).map_err(SiteError::Trust)
     }
 
     /// The same with credentials of a run that begins now.

@@ -15,7 +15,7 @@ use quorate_proto::trust::{
 use tokio::task::JoinSet;
 
 use super::{Site, SiteError};
-use crate::fleet::{FleetError, TrustCalls};
+use crate::fleet::{FleetError, Statuses, TrustCalls};
 use crate::store::{StoredCertificate, seconds};
 
 /// When a node gets a new certificate.
@@ -82,6 +82,26 @@ impl RenewError {
             | Self::NoKey(_) => quorate_proto::in_one_line(self),
         }
     }
+}
+
+/// The nodes whose certificate is to be renewed, by what they said of it: past a third of its life, under
+/// way, or not readable, which the renewal then says.
+pub(crate) fn due(
+    site: &Site,
+    statuses: &Statuses,
+    now: SystemTime,
+) -> Result<BTreeSet<NodeName>, SiteError> {
+    let mut due = BTreeSet::new();
+    for (node, status) in statuses {
+        let Ok(status) = status else { continue };
+        let fresh = read_leaf(&status.certificate.clone().into())
+            .is_ok_and(|(_, seen)| !past(&seen, 1, now));
+        let begun = site.keys_of(node)?.is_some_and(|keys| keys.len() > 1);
+        if begun || !fresh {
+            due.insert(node.clone());
+        }
+    }
+    Ok(due)
 }
 
 /// Renews nodes at once; each tells what came of it.
@@ -225,5 +245,52 @@ impl Site {
         }
         let chain = issued.chain.iter().map(|part| part.to_vec()).collect();
         Ok(Next { key, chain, not_after: certificate.not_after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quorate_proto::trust::NodeKey;
+
+    use super::*;
+    use crate::fleet::NodeTrust;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn certificate_is_due_after_a_third_or_when_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let site = Site::create(&folder.path().join("state"), now).unwrap();
+        let node = |name: &str| NodeName::try_from(name).unwrap();
+        let certify = |name: &str| {
+            let request = NodeKey::generate().unwrap().request().unwrap();
+            let request = SigningRequest::from_der(&request).unwrap();
+            let issued = site.roots.certify_node(&node(name), &request, now).unwrap();
+            (request.key_digest(), StoredCertificate::of(&issued, now))
+        };
+        let (key, shown) = certify("cp-1");
+        let (next, begun) = certify("cp-1");
+        let status = |name: &str, der: &[u8]| {
+            (node(name), Ok(NodeTrust { generation: 1, certificate: der.to_vec() }))
+        };
+        let silent = FleetError::Silent { node: node("cp-3"), why: "off".to_owned() };
+        let statuses = vec![
+            status("cp-1", &shown.der),
+            status("cp-2", &certify("cp-2").1.der),
+            (node("cp-3"), Err(silent)),
+            status("cp-4", b"unreadable"),
+        ];
+        let due = |now| {
+            let due = due(&site, &statuses, now).unwrap();
+            due.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(due(now), ["cp-4"]);
+        let recorded = site.store().unwrap().renew(&node("cp-1"), (&key, &shown), (&next, &begun));
+        assert!(recorded.unwrap());
+        assert_eq!(due(now), ["cp-1", "cp-4"]);
+        assert_eq!(due(now + 31 * DAY), ["cp-1", "cp-2", "cp-4"]);
     }
 }

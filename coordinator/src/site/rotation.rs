@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use quorate_proto::NodeName;
 use quorate_proto::trust::RootsPem;
+use serde::Serialize;
 
 use super::folder::alone;
 use super::keys::{
@@ -23,7 +24,8 @@ use crate::spec::ClusterSpec;
 use crate::store::seconds;
 
 /// How far a change of roots is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// One root of each kind: nothing changes.
     Standby,
@@ -32,6 +34,9 @@ pub enum Phase {
     /// Everything is signed below the new roots; the old ones are still trusted.
     InUse,
 }
+
+/// Takes what was done, at a node or to the site itself, before anything further is.
+pub type Tell<'a> = dyn FnMut(Option<NodeName>, String) -> Result<(), SiteError> + Send + 'a;
 
 /// A change of roots.
 #[derive(Debug, Clone, Copy)]
@@ -85,53 +90,64 @@ impl Rotation<'_> {
         Ok((phase, late))
     }
 
-    /// Goes as far as the nodes let it. `tell` hears of every step that was taken.
-    pub async fn go(
-        &self,
-        now: SystemTime,
-        tell: &(dyn Fn(&str) + Sync),
-    ) -> Result<Rotated, SiteError> {
+    /// Goes as far as the nodes let it.
+    pub async fn go(&self, now: SystemTime, tell: &mut Tell<'_>) -> Result<Rotated, SiteError> {
         loop {
             // Whatever a step changed is read anew.
             let site = Arc::new(Site::open(self.state)?);
             let phase = site.phase()?;
             if phase == Phase::Standby && !self.retire {
                 site.announce(self.root_keys, now)?;
-                tell("made new roots; the old ones sign as before until every node knows them");
+                let text = "new roots are made; the old ones sign until every node knows them";
+                tell(None, text.to_owned())?;
                 continue;
             }
             let mut late = self.strangers(&site, now)?;
-            late.extend(self.push(&site, now).await?);
+            late.extend(self.push(&site, now, tell).await?);
             if phase == Phase::InUse {
-                self.renew(&site, now).await?;
+                self.renew(&site, now, tell).await?;
                 for (node, why) in self.behind(&site, now).await? {
                     late.entry(node).or_insert(why);
                 }
             }
             late.retain(|node, _| !self.without.contains(node));
             if !late.is_empty() {
+                for (node, why) in &late {
+                    tell(Some(node.clone()), format!("is waited for: {why}"))?;
+                }
                 return Ok(Rotated::Waits(phase, late));
             }
             match phase {
                 Phase::Standby => {
                     settle_root_keys(&site.root_keys(self.root_keys), &site.roots.to_pem())?;
+                    let text = "the site has one root of each kind, and every node knows";
+                    tell(None, text.to_owned())?;
                     return Ok(Rotated::Whole);
                 }
                 Phase::Announced => {
                     let void = site.use_new(self.root_keys, now)?;
-                    tell("no node is waited for: the new roots sign from now on");
+                    tell(
+                        None,
+                        "every node knows the new roots: these sign from now on".to_owned(),
+                    )?;
                     for node in void {
-                        tell(&format!(
-                            "the token of {node} pins the old root and is void; make another: `quorate node \
-                             token {node}`"
-                        ));
+                        let text = format!(
+                            "the join token of {node} pins the old root and is void: `quorate node token \
+                             {node}` makes another"
+                        );
+                        tell(None, text)?;
                     }
                 }
                 Phase::InUse if self.retire => {
                     site.retire(self.root_keys, now)?;
-                    tell("the old roots are trusted no more");
+                    tell(None, "the old roots are not trusted any more".to_owned())?;
                 }
-                Phase::InUse => return Ok(Rotated::Overlaps),
+                Phase::InUse => {
+                    let text = "every node works with the new roots: issue credentials for other \
+                                machines again, then `quorate trust rotate --retire` removes the old roots";
+                    tell(None, text.to_owned())?;
+                    return Ok(Rotated::Overlaps);
+                }
             }
         }
     }
@@ -157,29 +173,46 @@ impl Rotation<'_> {
         &self,
         site: &Site,
         now: SystemTime,
+        tell: &mut Tell<'_>,
     ) -> Result<BTreeMap<NodeName, String>, SiteError> {
         let (newest, signed) = site.bundle()?;
-        let pushed =
-            site.run_calls(self.spec, now)?.push(newest.generation, &signed.to_json()).await;
-        let late = pushed.into_iter().filter_map(|(node, answer)| match answer {
-            Ok(Pushed::Given(_) | Pushed::Had(_)) => None,
-            Ok(Pushed::Ahead(kept)) => {
-                let why = format!(
-                    "it keeps generation {kept}: the state folder was set back, restore the newest backup"
-                );
-                Some((node, why))
+        let calls = site.run_calls(self.spec, now)?;
+        let statuses = calls.statuses().await;
+        let pushed = calls.push(statuses, newest.generation, &signed.to_json()).await;
+        let mut late = BTreeMap::new();
+        for (node, answer) in pushed {
+            match answer {
+                Ok(Pushed::Given(kept) | Pushed::Had(kept)) => {
+                    tell(Some(node), format!("keeps trust bundle {kept}"))?;
+                }
+                Ok(Pushed::Ahead(kept)) => {
+                    let why = format!(
+                        "it keeps generation {kept}: the state folder was set back, restore the newest \
+                         backup"
+                    );
+                    late.insert(node, why);
+                }
+                Err(error) => drop(late.insert(node, error.why())),
             }
-            Err(error) => Some((node, error.why())),
-        });
-        Ok(late.collect())
+        }
+        Ok(late)
     }
 
     /// Gives a certificate of the new root to every node that shows another one.
-    async fn renew(&self, site: &Arc<Site>, now: SystemTime) -> Result<(), SiteError> {
+    async fn renew(
+        &self,
+        site: &Arc<Site>,
+        now: SystemTime,
+        tell: &mut Tell<'_>,
+    ) -> Result<(), SiteError> {
         let behind = self.behind(site, now).await?.into_keys().collect();
         let calls = site.run_calls(self.spec, now)?;
-        // Who was not renewed is found out by the next question.
-        drop(renew_all(site, &calls, behind, NodeCall::Now, now).await);
+        // The next question finds out which were not renewed.
+        for (node, renewed) in renew_all(site, &calls, behind, NodeCall::Now, now).await {
+            if renewed.is_ok() {
+                tell(Some(node), "has a certificate of the new root".to_owned())?;
+            }
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::renewal::past;
 use super::{Phase, Site, SiteError};
-use crate::fleet::{FleetError, NodeTrust};
+use crate::fleet::{FleetError, NodeTrust, Statuses};
 use crate::store::CertificateState;
 
 /// What `quorate trust status` shows.
@@ -87,11 +87,7 @@ pub struct Shown {
 
 impl TrustStanding {
     /// From the site's records, and what the nodes answered.
-    pub fn of(
-        site: &Site,
-        statuses: Vec<(NodeName, Result<NodeTrust, FleetError>)>,
-        now: SystemTime,
-    ) -> Result<Self, SiteError> {
+    pub fn of(site: &Site, statuses: Statuses, now: SystemTime) -> Result<Self, SiteError> {
         let store = site.store()?;
         let (bundle, _) = site.bundle()?;
         let ends = site.roots.ends().map_err(SiteError::Trust)?;

@@ -6,13 +6,6 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{Store, StoreError, reading, writing};
 
-/// The table of this module.
-pub(super) const TABLES: &str = "
-    CREATE TABLE audit_heads (
-        node TEXT NOT NULL, seq INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (node, seq)
-    ) STRICT, WITHOUT ROWID;
-";
-
 /// Of each node, the newest. The digest of one line vouches for all before it.
 const KEPT: i64 = 1000;
 

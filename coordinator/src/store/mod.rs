@@ -2,9 +2,10 @@
 //! join tokens, runs. Several processes may have it open; every change is on disk when its call
 //! returns. No secret is in it.
 //!
-//! A module for each group of tables: its `TABLES` and its methods of [`Store`].
+//! A module for each group of tables, with its methods of [`Store`]; `migrations` makes the tables.
 
 mod audit;
+mod migrations;
 mod nodes;
 mod operators;
 mod runs;
@@ -18,17 +19,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use nodes::{CertificateState, NodeCertificate, StoredCertificate};
 pub use operators::StoredOperator;
 pub use runs::{Durability, StoredEvent, StoredRun};
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode};
 pub(crate) use tokens::role_text;
 pub use tokens::{Approval, Approved, Claimant, Claimed, TokenRecord, TokenState};
 
 /// The file's name in the state folder.
 const FILE: &str = "store.sqlite";
-/// Every table, made with the file. Parents before those that refer to them.
-const TABLES: &[&str] =
-    &[nodes::TABLES, tokens::TABLES, operators::TABLES, runs::TABLES, audit::TABLES];
-/// Of the tables; a change of them needs a higher number and a way from the one before.
-const VERSION: i64 = 3;
 /// How long to wait for another process's write; those take milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -42,10 +38,10 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error(
-        "the store {path} is of version {found} and this quorate knows {VERSION}; use the newer \
+        "the store {path} is of version {found} and this quorate knows {known}; use the newer \
          quorate that wrote it"
     )]
-    Newer { path: PathBuf, found: i64 },
+    Newer { path: PathBuf, found: i64, known: i64 },
     #[error(
         "the store {path} is of version {found}, from before the first release, and is not taken \
          over; move the state folder away, run `quorate init`, and enrol the nodes anew"
@@ -110,32 +106,14 @@ impl Store {
             connection.busy_timeout(BUSY)?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.pragma_update(None, "foreign_keys", true)?;
             Ok(connection)
         };
         let mut connection =
             open(&path).map_err(|source| StoreError::Open { path: path.clone(), source })?;
-        match make_tables(&mut connection).map_err(writing)? {
-            VERSION => Ok(Self { connection }),
-            found if found < VERSION => Err(StoreError::Older { path, found }),
-            found => Err(StoreError::Newer { path, found }),
-        }
+        migrations::run(&mut connection, &path, migrations::ALL)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(writing)?;
+        Ok(Self { connection })
     }
-}
-
-/// Makes the tables of a new file, and gives the version that the file has.
-fn make_tables(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found != 0 {
-        return Ok(found);
-    }
-    for tables in TABLES {
-        transaction.execute_batch(tables)?;
-    }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()?;
-    Ok(VERSION)
 }
 
 fn reading(error: rusqlite::Error) -> StoreError {
@@ -190,17 +168,5 @@ mod tests {
         let error = (0..100).find_map(|term| store.begin_run(&runs::sample(term)).err()).unwrap();
         assert_eq!(error.advice(), "free some space on the disk of the state folder");
         assert_eq!(error.to_string(), "writing store.sqlite in the state folder");
-    }
-
-    #[test]
-    fn a_store_of_another_version_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        store.connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
-        let error = Store::open(folder.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { .. }), "{error}");
-        store.connection.pragma_update(None, "user_version", 1).unwrap();
-        let error = Store::open(folder.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Older { found: 1, .. }), "{error}");
     }
 }

@@ -10,22 +10,6 @@ use serde::Serialize;
 
 use super::{Store, StoreError, reading, seconds, writing};
 
-/// The tables of this module. A key is certified once: a second node with it is a mistake or worse.
-pub(super) const TABLES: &str = "
-    CREATE TABLE nodes (
-        name TEXT PRIMARY KEY,
-        facts_json TEXT
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE certificates (
-        key BLOB PRIMARY KEY CHECK (length(key) = 32),
-        node TEXT NOT NULL REFERENCES nodes (name),
-        der BLOB NOT NULL,
-        issued_at INTEGER NOT NULL,
-        not_after INTEGER NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('current', 'past'))
-    ) STRICT, WITHOUT ROWID;
-";
-
 /// Whether a certificate of a node is to be seen there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,17 +6,6 @@ use rusqlite::{Row, params};
 
 use super::{Store, StoreError, reading, writing};
 
-/// The tables of this module.
-pub(super) const TABLES: &str = "
-    CREATE TABLE operators (
-        key BLOB PRIMARY KEY CHECK (length(key) = 32),
-        name TEXT NOT NULL,
-        role TEXT NOT NULL,
-        issued_at INTEGER NOT NULL,
-        not_after INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-";
-
 /// A certificate that an operator was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredOperator {

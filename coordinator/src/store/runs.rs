@@ -7,18 +7,6 @@ use rusqlite::{Transaction, params};
 use super::{Store, StoreError, reading, writing};
 use crate::run::{Outcome, Stamped};
 
-/// The tables of this module.
-pub(super) const TABLES: &str = "
-    CREATE TABLE runs (
-        id TEXT PRIMARY KEY, term INTEGER NOT NULL, spec_sha256 TEXT NOT NULL,
-        started_ms INTEGER NOT NULL, ended_ms INTEGER, outcome TEXT
-    ) STRICT;
-    CREATE TABLE events (
-        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL,
-        at_ms INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (run, seq)
-    ) STRICT, WITHOUT ROWID;
-";
-
 /// Runs that are kept. A day of one every quarter of an hour fits, and a run of a hundred nodes has
 /// some megabytes.
 const KEPT: u64 = 100;

@@ -14,26 +14,6 @@ use super::nodes::{add_certificate, add_node, has_certificate};
 use super::{Store, StoreError, StoredCertificate, reading, seconds, writing};
 use crate::spec::Role;
 
-/// The tables of this module.
-pub(super) const TABLES: &str = "
-    CREATE TABLE tokens (
-        id BLOB PRIMARY KEY CHECK (length(id) = 10),
-        node TEXT NOT NULL REFERENCES nodes (name),
-        verify_key BLOB NOT NULL CHECK (length(verify_key) = 32),
-        role TEXT NOT NULL CHECK (role IN ('control-plane', 'worker', 'load-balancer')),
-        approval TEXT NOT NULL CHECK (approval IN ('code', 'auto')),
-        issued_at INTEGER NOT NULL,
-        not_after INTEGER NOT NULL,
-        state TEXT NOT NULL CHECK (state IN
-            ('issued', 'awaiting', 'claimed', 'signed', 'burned', 'rejected', 'void')),
-        key BLOB CHECK (length(key) = 32 OR state NOT IN ('awaiting', 'claimed', 'signed')),
-        claimed_at INTEGER,
-        claimed_from TEXT,
-        facts_json TEXT,
-        wrong_codes INTEGER NOT NULL DEFAULT 0
-    ) STRICT;
-";
-
 /// How long after its end a token still gives its own key the certificate again: the first answer
 /// may have been lost.
 const GRACE: Duration = Duration::from_mins(10);

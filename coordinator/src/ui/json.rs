@@ -1,12 +1,14 @@
 //! JSON for programs: one object a line. Of a run, each event exactly as it is stored; of the other
 //! commands, one object with their result.
 
-use quorate_proto::{Finding, RunId, StepId};
+use std::collections::BTreeMap;
+
+use quorate_proto::{Finding, NodeName, RunId, StepId};
 use serde::Serialize;
 
 use crate::plan::{Findings, Observed, Outline, Plan};
 use crate::run::{Fate, Outcome, PastRun, RunState, Silent, Stamped, View};
-use crate::site::TrustStanding;
+use crate::site::{Phase, TrustStanding};
 use crate::status::Status;
 use crate::store::StoredEvent;
 
@@ -96,6 +98,16 @@ pub fn verdict(holds: bool, outline: &Outline, findings: &Findings, observed: &O
 /// The result of `status`.
 pub fn status(status: &Status) -> String {
     line(status)
+}
+
+/// The result of `trust rotate --dry-run`.
+pub fn rotation(phase: Phase, waits_for: &BTreeMap<NodeName, String>) -> String {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        phase: Phase,
+        waits_for: &'a BTreeMap<NodeName, String>,
+    }
+    line(&Shown { phase, waits_for })
 }
 
 /// The result of `trust status`.

@@ -69,6 +69,7 @@ impl View for Live {
             | RunEvent::Lost { .. }
             | RunEvent::Overdue { .. }
             | RunEvent::Retrying { .. }
+            | RunEvent::Noted { .. }
             | RunEvent::Interrupted => self.above(&plain::lines(state, stamped)),
             RunEvent::Planned { .. } | RunEvent::Dispatched { .. } | RunEvent::Told { .. } => {}
         }
@@ -120,6 +121,9 @@ pub(super) fn row(state: &RunState, name: &NodeName, node: &NodeState, at_ms: u6
     }
     if let Some(failed) = state.failed.iter().find(|failed| failed.step.node == *name) {
         return format!("FAILED: {}", failed.doing);
+    }
+    if let Some(noted) = &node.noted {
+        return noted.clone();
     }
     match state.waits_for(name) {
         Some(text) => text,

@@ -48,11 +48,15 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
     };
     let on = |node: &NodeName, text: &str| at(node.as_str(), text);
     match &stamped.event {
-        RunEvent::Began { run, term, cluster, nodes, removes, started_ms: _ } => {
+        RunEvent::Began { run, term, cluster, nodes, removes, rotates, started_ms: _ } => {
             let nodes = plural(nodes.len(), "node");
             let removes = removes.as_ref().map(|node| format!(", to remove {node}"));
             let removes = removes.unwrap_or_default();
-            at("", &format!("run {run} on cluster {cluster}, {nodes} (term {term}){removes}"))
+            let rotates = if *rotates { ", to change the site's roots" } else { "" };
+            at(
+                "",
+                &format!("run {run} on cluster {cluster}, {nodes} (term {term}){removes}{rotates}"),
+            )
         }
         RunEvent::Planned { left, silent } => {
             let round = if state.rounds > 1 { "looked at all nodes again: " } else { "" };
@@ -100,6 +104,7 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
             let doing = state.words_of(step);
             on(&step.node, &format!("{doing}: trying again, attempt {attempt}, as {why}"))
         }
+        RunEvent::Noted { node, text } => at(node.as_ref().map_or("", NodeName::as_str), text),
         RunEvent::Interrupted => at("", summary::INTERRUPTED),
         RunEvent::Dispatched { .. } => String::new(),
         RunEvent::Finished { outcome, account } => summary::text(state, outcome, account),

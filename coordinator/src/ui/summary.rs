@@ -16,6 +16,16 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
     let cluster = &state.cluster;
     let command = command(state);
     match outcome {
+        Outcome::Holds if state.rotates => {
+            return format!("\nroots of cluster {cluster}: done in {took}\n");
+        }
+        Outcome::Blocked { .. } if state.rotates => {
+            return format!(
+                "\nroots of cluster {cluster}: waiting for nodes, see above\n\
+                 next: run the same command again once they answer; --without NODE leaves one behind, \
+                 which has to be enrolled again\n"
+            );
+        }
         Outcome::Holds if let Some(node) = &state.removes => {
             text += &removed(state, node, &took);
         }

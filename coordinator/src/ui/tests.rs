@@ -60,6 +60,7 @@ fn a_run() -> Vec<Stamped> {
                 cluster: "lab".to_owned(),
                 nodes,
                 removes: None,
+                rotates: false,
                 started_ms: 1,
             },
         ),
@@ -280,4 +281,37 @@ fn a_removal_says_in_the_end_what_is_left_to_a_person() {
         let (_, text) = fold(&events);
         assert!(text.contains(expected) && text.contains(", to remove cp-3\n"), "{text}");
     }
+}
+
+#[test]
+fn rotation_is_shown_by_its_notes() {
+    let mut events = a_run();
+    events.truncate(1);
+    if let RunEvent::Began { rotates, .. } = &mut events[0].event {
+        *rotates = true;
+    }
+    let noted = |node, text: &str| RunEvent::Noted { node, text: text.to_owned() };
+    let account = Account::default();
+    let finished = |outcome| RunEvent::Finished { outcome, account: account.clone() };
+    let notes = [
+        noted(None, "new roots are made"),
+        noted(Some(node("cp-1")), "keeps trust bundle 2"),
+        finished(Outcome::Blocked { reasons: vec!["cp-10: off".to_owned()] }),
+    ];
+    let stamp = |(seq, event)| Stamped { seq, at_ms: 200, event };
+    events.extend((2..).zip(notes).map(stamp));
+    let (state, text) = fold(&events);
+    assert_eq!(
+        text,
+        "   0.0 s         run run-1 on cluster lab, 2 nodes (term 3), to change the site's roots
+   0.2 s         new roots are made
+   0.2 s  cp-1   keeps trust bundle 2
+
+roots of cluster lab: waiting for nodes, see above
+next: run the same command again once they answer; --without NODE leaves one behind, \
+         which has to be enrolled again
+"
+    );
+    let (name, of_node) = &state.nodes[0];
+    assert_eq!(live::row(&state, name, of_node, 300), "keeps trust bundle 2");
 }

@@ -25,9 +25,10 @@ use super::tls::{ALPN, client_config, client_config_of, enrol_client_config};
 use super::verifier::NodeKeys;
 use crate::id::NodeName;
 
-/// Longest wait for TCP: one lost SYN costs a second, two cost three.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Longest wait for TLS and the first bytes, once TCP is there.
+/// Longest wait for TCP. A kernel answers however busy its machine is, and one lost SYN costs a second;
+/// with the second one lost the address counts as dead.
+const CONNECT: Duration = Duration::from_millis(2500);
+/// Longest wait for TLS and the first bytes, once TCP is there: a busy agent may take its time.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A peer that vanished without a word is noticed after both.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -145,4 +146,55 @@ async fn handshake(
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio::net::TcpSocket;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::trust::{OperatorName, Role, Roots};
+
+    /// Dials an address; how long that took, on a clock that goes on when all wait.
+    async fn dialled(address: SocketAddr) -> (TrustError, Duration) {
+        let roots = Roots::create(SiteId::random(), SystemTime::now()).unwrap();
+        let (operator, node) =
+            (OperatorName::try_from("alice").unwrap(), "cp-1".try_into().unwrap());
+        let life = Duration::from_hours(1);
+        let credentials = roots.operator(&operator, Role::Viewer, life, SystemTime::now()).unwrap();
+        let config = client_config(&credentials, roots.site(), &node).unwrap();
+        let began = Instant::now();
+        let error = dial(address, "there", "cp-1".to_owned(), config).await.unwrap_err();
+        (error, began.elapsed())
+    }
+
+    /// A listener that accepts nothing and has room for one connection.
+    fn listener() -> (tokio::net::TcpListener, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropped_syn_is_unreachable_within_3_seconds() {
+        let (_listener, address) = listener();
+        // With this one the kernel's queue is full, and it drops what comes next.
+        let _first = std::net::TcpStream::connect(address).unwrap();
+        let (error, took) = dialled(address).await;
+        assert!(matches!(error, TrustError::Unreachable { .. }), "{error}");
+        assert!(took > Duration::from_secs(1) && took < Duration::from_secs(3), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_tls_has_time_beyond_the_connect_limit() {
+        let (_listener, address) = listener();
+        let (error, took) = dialled(address).await;
+        assert!(matches!(error, TrustError::Stalled { .. }), "{error}");
+        assert!(took >= HANDSHAKE, "{took:?}");
+    }
 }

@@ -77,10 +77,11 @@ impl Lab {
 
     /// The admin kubeconfig, where the watchers look for it.
     pub fn write_kubeconfig(&self, spec: &Path) {
-        let path = format!("{STATE}/site/kubeconfig");
-        let output = self.quorate(spec, &["kubeconfig", "--out", &path]).output();
-        let output = output.expect("quorate starts");
+        let output = self.quorate(spec, &["kubeconfig"]).output().expect("quorate starts");
         assert!(output.status.success(), "quorate kubeconfig: {}", text(&output));
+        // Not by --out, which does not replace that of an earlier cluster.
+        let written = fs::write(format!("{STATE}/site/kubeconfig"), output.stdout);
+        written.expect("the site's folder can be written");
     }
 
     /// The sample specification with these nodes alone; gives its path.

@@ -1,6 +1,6 @@
 //! The fleet against a service of its own protocol, over loopback and mutual TLS.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::SystemTime;
 
