@@ -270,13 +270,12 @@ async fn the_same_operation_is_attached_to_and_another_is_refused() {
 
     let attached = worker.ensure(&alice(), first()).await.unwrap();
     let other = worker.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
-    let busy =
-        Refusal::Busy { operation: OperationId("1".to_owned()), goal: "swap-off".to_owned() };
+    let busy = Refusal::Busy { operation: OperationId("1".to_owned()), goal: "swap-off".into() };
     assert_eq!(refusal(other), busy);
     let strange = worker.ensure(&alice(), order("1", term(1, "a"), Goal::SystemPodsReady)).await;
     assert!(matches!(refusal(strange), Refusal::Invalid(_)));
     let under_way = worker.describe(&cp_1()).await.unwrap().under_way.unwrap();
-    assert_eq!((under_way.goal.as_str(), under_way.since_ms), ("swap-off", 1_000));
+    assert_eq!((under_way.goal, under_way.since_ms), ("swap-off".into(), 1_000));
 
     host.gate.open();
     let told: Vec<_> = attached.collect().await;
@@ -544,7 +543,7 @@ async fn what_is_asked_and_done_is_written_down() {
     assert_eq!((by.operator.as_str(), by.address.as_str()), ("alice", "127.0.0.1:9"));
     let Order { operation, term, goal: whole, .. } = first();
     let digest = Sha256::of(&serde_json::to_vec(&(operation, term, whole)).unwrap());
-    assert_eq!((goal.as_str(), order), ("swap-off", &digest));
+    assert_eq!((goal, order), (&"swap-off".into(), &digest));
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use quorate_proto::redact::Lines;
 use quorate_proto::wire::Order;
-use quorate_proto::{Event, Failure, Finding, JoinMaterial, NodeName, OperationId, Redactor, Term};
+use quorate_proto::{
+    Event, Failure, Finding, GoalId, JoinMaterial, NodeName, OperationId, Redactor, Term,
+};
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -41,7 +43,7 @@ pub(super) enum News {
     /// The node is at another operation, and did not take this one.
     Busy {
         operation: OperationId,
-        goal: String,
+        goal: GoalId,
     },
     /// The operation of another run is over.
     Freed,

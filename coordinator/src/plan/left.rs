@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_proto::{Finding, NodeName, StepId, UnderWay};
+use quorate_proto::{Finding, GoalId, NodeName, StepId, UnderWay};
 use serde::{Deserialize, Serialize};
 
 use super::quorum::Count;
@@ -90,8 +90,8 @@ pub enum Warning {
         nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
     )]
     WorkerJoinsHeld { nodes: Vec<NodeName> },
-    #[error("{node} is still at {goal} for an earlier run; this run follows it")]
-    UnderWay { node: NodeName, goal: String },
+    #[error("{node} is still {} for an earlier run; this run follows it", goal.doing())]
+    UnderWay { node: NodeName, goal: GoalId },
     #[error(
         "nothing is done on the machine of {node}: if it runs, or ever starts again, run `kubeadm \
          reset` there, so that what it holds of the cluster is in nobody's way"

@@ -23,7 +23,7 @@ pub use bring_up::outline;
 pub use left::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld};
 pub(crate) use membership::is_of;
 pub use pending::pending;
-use quorate_proto::goal::{Entry, KubeNode};
+use quorate_proto::goal::{Entry, KubeNode, Lifetime};
 use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeName, StepId};
 pub(crate) use quorum::is_unfinished;
 pub use quorum::{Change, Count, Projection, Refusal, project};
@@ -104,7 +104,7 @@ impl Step {
     /// Whether it clears away what the steps before it needed: it runs when they are over, also
     /// where some of them failed.
     pub fn clears(&self) -> bool {
-        matches!(self.goal, Goal::JoinWithdrawn(_))
+        self.goal.traits().lifetime == Lifetime::Cleanup
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use quorate_proto::goal::{MemberRemoval, NodeRemoval};
-use quorate_proto::{EtcdFacts, EtcdMember, Goal, NodeName};
+use quorate_proto::goal::{Kind, MemberRemoval, NodeRemoval};
+use quorate_proto::{EtcdFacts, EtcdMember, Goal, GoalId, NodeName};
 
 use super::draft::Draft;
 use super::membership::{Gate, is_of, view};
@@ -130,7 +130,7 @@ fn nobody_else_changes(
     }
     for node in observed.nodes.keys() {
         let under_way = observed.facts(node).and_then(|facts| facts.under_way.as_ref());
-        let Some(operation) = under_way.filter(|it| it.goal.starts_with("etcd-member")) else {
+        let Some(operation) = under_way.filter(|it| may_change_membership(&it.goal)) else {
             continue;
         };
         // The very step was ordered before, and this run follows it.
@@ -140,4 +140,9 @@ fn nobody_else_changes(
         }
     }
     Ok(())
+}
+
+/// A goal that only another version knows may change anything.
+fn may_change_membership(goal: &GoalId) -> bool {
+    goal.kind().is_none_or(|kind| [Kind::EtcdMember, Kind::EtcdMemberRemoved].contains(&kind))
 }

@@ -1,5 +1,7 @@
 //! Goals of taking a node out of the cluster. No bring-up has them: a person asked for the one node.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::kubeadm::KubeNode;
@@ -18,6 +20,12 @@ pub struct MemberRemoval {
     pub peer_url: String,
     /// Whether it may go although it is healthy. Otherwise one that has come back stays.
     pub alive: bool,
+}
+
+impl fmt::Display for MemberRemoval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:x}, {})", self.node, self.id, self.peer_url)
+    }
 }
 
 /// A node that is to leave Kubernetes.

@@ -1,6 +1,7 @@
 //! What a node's agent reports of it.
 
 use quorate::spec::Role;
+use quorate_proto::goal::Kind;
 use quorate_proto::{CaFacts, Facts, KubernetesFacts, NodeName, Sha256, UnderWay};
 
 use super::world::SimCluster;
@@ -18,7 +19,8 @@ impl SimCluster {
         });
         let authority =
             |number: u64| CaFacts { pem: String::new(), spki: Sha256::of(&number.to_be_bytes()) };
-        let pods = [("etcd", node.etcd_pod), ("kube-apiserver", self.holds(name, "static-pods"))];
+        let pods =
+            [("etcd", node.etcd_pod), ("kube-apiserver", self.holds(name, Kind::StaticPods))];
         Facts {
             audit: None,
             node: name.clone(),
@@ -30,7 +32,7 @@ impl SimCluster {
                 ca: node.authority.map(authority),
                 ca_key: plane && node.authority.is_some(),
                 super_admin: node.super_admin,
-                kubelet_conf: node.super_admin || self.holds(name, "kubelet-certificate"),
+                kubelet_conf: node.super_admin || self.holds(name, Kind::KubeletCertificate),
                 static_pods: pods.iter().filter(|pod| pod.1).map(|pod| pod.0.to_owned()).collect(),
                 etcd_data: node.etcd_data,
                 kubelet_version: None,

@@ -1,12 +1,12 @@
 //! What a check finds and what an apply changes, goal by goal.
 
 use quorate::spec::Role;
-use quorate_proto::goal::Entry;
+use quorate_proto::goal::{Asks, Entry, Kind};
 use quorate_proto::{Drift, Finding, Goal, NodeName, RunId};
 
 use super::etcd::Obstacle;
 use super::node::{Machinery, Operation};
-use super::world::{PREPARED, SimCluster};
+use super::world::SimCluster;
 
 impl SimCluster {
     /// The finding that the node's agent would report.
@@ -14,7 +14,7 @@ impl SimCluster {
         if self.usurped && matches!(goal, Goal::EndpointReady(_)) {
             return Finding::Refused { why: "another cluster answers at the endpoint".to_owned() };
         }
-        if needs_api(goal) && !self.api_answers_to(node) {
+        if goal.traits().asks == Asks::Api && !self.api_answers_to(node) {
             return Finding::Unknown { why: "the API does not answer".to_owned() };
         }
         if let Goal::NodeRemoved(removal) = goal
@@ -27,20 +27,20 @@ impl SimCluster {
         if self.is_true(node, goal) {
             return Finding::Satisfied;
         }
-        Finding::Drifted(vec![Drift::new(goal.kind(), "not there", "there")])
+        Finding::Drifted(vec![Drift::new(goal.kind().as_str(), "not there", "there")])
     }
 
     fn is_true(&self, node: &NodeName, goal: &Goal) -> bool {
         let balanced = || {
             self.names(Role::LoadBalancer).all(|balancer| {
-                self.holds(balancer, PREPARED) || self.holds(balancer, "load-balancer")
+                self.node(balancer).prepared || self.holds(balancer, Kind::LoadBalancer)
             })
         };
         match goal {
             Goal::EtcdMember(_) => self.is_member(node),
             Goal::ApiServerReady(_) => self.serves(node),
             Goal::ClusterConfig(_) | Goal::JoinAccess(_) | Goal::Addons(_) | Goal::Network(_) => {
-                self.once.contains(goal.kind())
+                self.once.contains(&goal.kind())
             }
             Goal::JoinOffered(offer) => {
                 self.tokens.len() == 1 && (self.sealed.is_some() || !offer.certificates)
@@ -49,7 +49,8 @@ impl SimCluster {
             Goal::NodeReady(name) => self.is_ready(name),
             Goal::SystemPodsReady | Goal::ClusterDns(_) => {
                 let nodes = self.names(Role::ControlPlane).chain(self.names(Role::Worker));
-                self.once.contains("addons") && nodes.into_iter().all(|name| self.is_ready(name))
+                self.once.contains(&Kind::Addons)
+                    && nodes.into_iter().all(|name| self.is_ready(name))
             }
             Goal::EtcdHealthy(_) => {
                 self.names(Role::ControlPlane).all(|name| self.is_member(name))
@@ -60,7 +61,7 @@ impl SimCluster {
                 balanced() && self.names(Role::ControlPlane).all(|name| self.serves(name))
             }
             Goal::EtcdMemberRemoved(removal) => self.etcd.member(&removal.node).is_none(),
-            Goal::NodeRemoved(removal) => !self.holds(&removal.node, "kubelet-certificate"),
+            Goal::NodeRemoved(removal) => !self.holds(&removal.node, Kind::KubeletCertificate),
             Goal::Certificates(_)
             | Goal::Kubeconfigs(_)
             | Goal::KubeletStarted(_)
@@ -77,13 +78,13 @@ impl SimCluster {
             | Goal::Containerd(_)
             | Goal::ServiceRunning(_)
             | Goal::Images(_)
-            | Goal::LoadBalancer(_) => self.holds(node, PREPARED) || self.holds(node, goal.kind()),
+            | Goal::LoadBalancer(_) => self.node(node).prepared || self.holds(node, goal.kind()),
         }
     }
 
     fn is_ready(&self, node: &NodeName) -> bool {
         let runs = self.nodes.get(node).is_some_and(|node| node.machinery == Machinery::Running);
-        runs && self.holds(node, "kubelet-certificate") && self.once.contains("network")
+        runs && self.holds(node, Kind::KubeletCertificate) && self.once.contains(&Kind::Network)
     }
 
     /// What an apply has changed when so many events of it are left; at none it has come to its end.
@@ -189,7 +190,7 @@ impl SimCluster {
             }
             Goal::NodeRemoved(removal) => {
                 if let Some(node) = self.nodes.get_mut(&removal.node) {
-                    node.held.remove("kubelet-certificate");
+                    node.held.remove(&Kind::KubeletCertificate);
                 }
             }
             Goal::ControlPlaneMarked(_) => {
@@ -248,21 +249,4 @@ impl SimCluster {
         let plane = self.names(Role::ControlPlane).any(|plane| plane == node);
         if plane { self.serves(node) } else { self.api_answers() }
     }
-}
-
-fn needs_api(goal: &Goal) -> bool {
-    matches!(
-        goal,
-        Goal::ClusterConfig(_)
-            | Goal::JoinAccess(_)
-            | Goal::Addons(_)
-            | Goal::JoinOffered(_)
-            | Goal::JoinWithdrawn(_)
-            | Goal::Network(_)
-            | Goal::NodeReady(_)
-            | Goal::SystemPodsReady
-            | Goal::ClusterDns(_)
-            | Goal::ControlPlaneMarked(_)
-            | Goal::NodeRemoved(_)
-    )
 }

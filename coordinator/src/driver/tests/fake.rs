@@ -147,7 +147,7 @@ impl FakeFleet {
     ) -> Result<(watch::Receiver<Option<Event>>, Option<Fault>), FleetError> {
         let mut nodes = self.lock();
         let joining = nodes.values().filter_map(|node| node.under_way.as_ref());
-        let joins = joining.filter(|(under_way, _)| under_way.goal == "etcd-member").count();
+        let joins = joining.filter(|(under_way, _)| under_way.goal == "etcd-member".into()).count();
         let fake = nodes.get_mut(node).unwrap();
         fake.admit(node, &order.term)?;
         if let Some((under_way, end)) = &fake.under_way {
@@ -159,8 +159,8 @@ impl FakeFleet {
             return Ok((end.clone(), None));
         }
         let goal = order.goal.id();
-        assert!(goal != "etcd-member" || joins == 0, "two members join at once");
-        let faults = fake.faults.entry(goal.clone()).or_default();
+        assert!(goal != "etcd-member".into() || joins == 0, "two members join at once");
+        let faults = fake.faults.entry(goal.to_string()).or_default();
         let fault = if faults.is_empty() { None } else { Some(faults.remove(0)) };
         if fault == Some(Fault::Superseded) {
             fake.term.number += 7;
@@ -229,7 +229,7 @@ async fn work(
         1
     }))
     .await;
-    let goal = order.goal.id();
+    let goal = order.goal.id().to_string();
     let mut nodes = fleet.lock();
     let fake = nodes.get_mut(&name).unwrap();
     fake.applied.push(goal.clone());
@@ -253,7 +253,7 @@ async fn work(
 }
 
 fn found(nodes: &BTreeMap<NodeName, FakeNode>, name: &NodeName, goal: &Goal) -> Finding {
-    let id = goal.id();
+    let id = goal.id().to_string();
     let somewhere = || nodes.values().any(|node| node.held.contains(&id));
     let holds = match goal {
         Goal::JoinWithdrawn(_) => !nodes.values().any(|node| node.offer_left),

@@ -139,7 +139,7 @@ spec:
 }
 
 fn step(name: &str, goal: &str) -> StepId {
-    StepId { node: node(name), goal: goal.to_owned() }
+    StepId { node: node(name), goal: goal.into() }
 }
 
 #[tokio::test(start_paused = true)]

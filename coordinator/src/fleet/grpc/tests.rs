@@ -57,7 +57,8 @@ impl Node for Agent {
         request: Request<node::CheckRequest>,
     ) -> Result<Response<node::CheckReply>, Status> {
         let goals: Vec<Goal> = request.into_inner().try_into().unwrap();
-        let one = |goal: Goal| Finding::Drifted(vec![Drift::new(goal.id(), "no", "yes")]);
+        let one =
+            |goal: Goal| Finding::Drifted(vec![Drift::new(goal.id().to_string(), "no", "yes")]);
         let findings: Vec<Finding> = goals.into_iter().take(2).map(one).collect();
         Ok(Response::new(findings.into()))
     }
