@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use quorate::plan::{Blocked, ClockOffset, Lane, Observed, Outline, Plan, Sight, outline, pending};
 use quorate::spec::{ClusterSpec, Role};
-use quorate_proto::goal::Kind;
+use quorate_proto::goal::{EtcdGoal, HostGoal, Kind};
 use quorate_proto::{Drift, EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName, StepId};
 use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, name, observe, plan, sample};
 
@@ -73,7 +73,7 @@ fn a_step_of_kubeadm_waits_for_all_preparation_of_its_node() {
 fn one_change_of_membership_for_each_control_plane_and_no_other_step_in_that_lane() {
     let outline = bare(sample(3, 2));
     let lane = outline.steps.iter().filter(|step| step.lane == Lane::Membership);
-    assert!(lane.clone().all(|step| matches!(step.goal, Goal::EtcdMember(_))));
+    assert!(lane.clone().all(|step| matches!(step.goal, Goal::Etcd(EtcdGoal::EtcdMember(_)))));
     assert_eq!(lane.count(), 3);
 }
 
@@ -85,7 +85,9 @@ fn a_node_may_balance_the_load_and_be_a_control_plane() {
         node.roles.insert(Role::LoadBalancer);
     });
     let outline = bare(spec);
-    let Goal::Packages(packages) = &find(&outline, "cp-2", "packages").goal else { panic!() };
+    let Goal::Host(HostGoal::Packages(packages)) = &find(&outline, "cp-2", "packages").goal else {
+        panic!()
+    };
     let names: Vec<_> = packages.packages.iter().map(|package| package.name.as_str()).collect();
     assert!(names.contains(&"haproxy") && names.contains(&"kubeadm"));
     find(&outline, "cp-2", "backends-up");

@@ -122,7 +122,7 @@ impl Orders {
 
     async fn order(&self, step: &Step, operation: OperationId) -> Result<Order, String> {
         let material = if step.needs_material() {
-            let offers = matches!(step.goal, quorate_proto::Goal::JoinOffered(_));
+            let offers = step.goal.is_of_one_run();
             let mut material = self.material.clone();
             if !offers {
                 material.ca_pem = Some(self.ca_pem().await?);

@@ -1,6 +1,6 @@
 //! What the simulation does not reach, or reaches only by chance.
 
-use quorate_proto::goal::{KubeNode, Offer};
+use quorate_proto::goal::{ClusterGoal, HostGoal, KubeNode, Offer};
 use quorate_proto::{Goal, Term, UnderWay};
 
 use super::*;
@@ -12,9 +12,11 @@ fn plan(lines: &[&str]) -> Plan {
         let (step, after) = line.split_once(" after ").unwrap_or((line, ""));
         let (step, lane) = step.split_once(' ').unwrap_or((step, ""));
         let goal = match id(step).goal.to_string().as_str() {
-            "join-withdrawn" => Goal::JoinWithdrawn(seat()),
-            "join-offered" => Goal::JoinOffered(Offer { on: seat(), certificates: false }),
-            _ => Goal::SwapOff,
+            "join-withdrawn" => Goal::Cluster(ClusterGoal::JoinWithdrawn(seat())),
+            "join-offered" => {
+                Goal::Cluster(ClusterGoal::JoinOffered(Offer { on: seat(), certificates: false }))
+            }
+            _ => Goal::Host(HostGoal::SwapOff),
         };
         let step = Step {
             id: id(step),

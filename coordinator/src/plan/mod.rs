@@ -23,7 +23,7 @@ pub use bring_up::outline;
 pub use left::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld};
 pub(crate) use membership::is_of;
 pub use pending::pending;
-use quorate_proto::goal::{Entry, KubeNode, Lifetime};
+use quorate_proto::goal::{ClusterGoal, EtcdGoal, Lifetime, Material};
 use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeName, StepId};
 pub(crate) use quorum::is_unfinished;
 pub use quorum::{Change, Count, Projection, Refusal, project};
@@ -83,21 +83,15 @@ pub struct Step {
 impl Step {
     /// Whether the order for this step must carry join material.
     pub fn needs_material(&self) -> bool {
-        let joins = |node: &KubeNode| node.entry != Entry::Founder;
-        self.offers() || kubeadm_node(&self.goal).is_some_and(joins)
-    }
-
-    /// Whether a token of the run is in the cluster after it: kubeadm makes one with the access.
-    pub fn offers(&self) -> bool {
-        matches!(self.goal, Goal::JoinAccess(_) | Goal::JoinOffered(_))
+        self.goal.material() != Material::None
     }
 
     /// The node that it takes out of the cluster, in part or altogether.
     fn removes(&self) -> Option<&NodeName> {
-        if let Goal::EtcdMemberRemoved(removal) = &self.goal {
+        if let Goal::Etcd(EtcdGoal::EtcdMemberRemoved(removal)) = &self.goal {
             return Some(&removal.node);
         }
-        let Goal::NodeRemoved(removal) = &self.goal else { return None };
+        let Goal::Cluster(ClusterGoal::NodeRemoved(removal)) = &self.goal else { return None };
         Some(&removal.node)
     }
 
@@ -105,45 +99,6 @@ impl Step {
     /// where some of them failed.
     pub fn clears(&self) -> bool {
         self.goal.traits().lifetime == Lifetime::Cleanup
-    }
-}
-
-/// The node of a goal that one of kubeadm's init or join phases makes hold.
-fn kubeadm_node(goal: &Goal) -> Option<&KubeNode> {
-    match goal {
-        Goal::Certificates(node)
-        | Goal::Kubeconfigs(node)
-        | Goal::KubeletStarted(node)
-        | Goal::EtcdMember(node)
-        | Goal::StaticPods(node)
-        | Goal::KubeletCertificate(node)
-        | Goal::ControlPlaneMarked(node) => Some(node),
-        Goal::Hosts(_)
-        | Goal::SwapOff
-        | Goal::KernelModules(_)
-        | Goal::Sysctls(_)
-        | Goal::PackageSource(_)
-        | Goal::Packages(_)
-        | Goal::Containerd(_)
-        | Goal::ServiceRunning(_)
-        | Goal::Images(_)
-        | Goal::LoadBalancer(_)
-        | Goal::ApiServerReady(_)
-        | Goal::AdminKubeconfig(_)
-        | Goal::ClusterConfig(_)
-        | Goal::JoinAccess(_)
-        | Goal::Addons(_)
-        | Goal::JoinOffered(_)
-        | Goal::JoinWithdrawn(_)
-        | Goal::Network(_)
-        | Goal::NodeReady(_)
-        | Goal::SystemPodsReady
-        | Goal::EtcdHealthy(_)
-        | Goal::EndpointReady(_)
-        | Goal::BackendsUp(_)
-        | Goal::ClusterDns(_)
-        | Goal::EtcdMemberRemoved(_)
-        | Goal::NodeRemoved(_) => None,
     }
 }
 

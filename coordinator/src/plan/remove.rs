@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use quorate_proto::goal::{Kind, MemberRemoval, NodeRemoval};
+use quorate_proto::goal::{ClusterGoal, EtcdGoal, Kind, MemberRemoval, NodeRemoval};
 use quorate_proto::{EtcdFacts, EtcdMember, Goal, GoalId, NodeName};
 
 use super::draft::Draft;
@@ -44,16 +44,17 @@ pub(super) fn outline(
     // etcd first: a node that Kubernetes has forgotten leaves nobody to ask whose the member was.
     let mut before = Vec::new();
     if let Some(member) = member_of(removal, spec, &etcd)? {
-        let goal = Goal::EtcdMemberRemoved(MemberRemoval {
+        let goal = Goal::Etcd(EtcdGoal::EtcdMemberRemoved(MemberRemoval {
             on: draft.kube(seat, standing.entry(&seat.name)),
             node: node.clone(),
             id: member.id,
             peer_url: member.peer_urls.first().cloned().unwrap_or_default(),
             alive: *alive,
-        });
+        }));
         before.push(draft.add_in(Lane::Membership, &seat.name, goal, &[]));
     }
-    let goal = Goal::NodeRemoved(NodeRemoval { node: node.clone(), alive: *alive });
+    let goal =
+        Goal::Cluster(ClusterGoal::NodeRemoved(NodeRemoval { node: node.clone(), alive: *alive }));
     draft.add(&seat.name, goal, &before);
     Ok(draft.finish())
 }
@@ -87,7 +88,7 @@ fn member_of<'f>(
 /// Whether a member that is left to remove may be removed now; `None` where there is none.
 pub(super) fn gate(left: &[&Step], observed: &Observed) -> Result<Option<Gate>, Blocked> {
     let removal = left.iter().find_map(|step| {
-        let Goal::EtcdMemberRemoved(removal) = &step.goal else { return None };
+        let Goal::Etcd(EtcdGoal::EtcdMemberRemoved(removal)) = &step.goal else { return None };
         Some((step, removal))
     });
     let Some((step, removal)) = removal else { return Ok(None) };

@@ -1,84 +1,41 @@
 //! Goals: what must hold on a node, as plain data. A goal never says what to run.
 
+mod balancer;
+mod cluster;
+mod document;
+mod etcd;
 mod grammar;
 mod host;
 mod kubeadm;
-mod removal;
-mod serving;
+mod runtime;
 mod table;
 mod validate;
 
+pub use balancer::{Backend, BalancerGoal, HealthCheck, LoadBalancer};
+pub use cluster::{ClusterGoal, Manifest, NodeRemoval, Offer};
+pub use etcd::{EtcdGoal, MemberRemoval};
 pub use host::{
-    Archive, Containerd, Hosts, Images, KernelModules, Package, PackageSource, Packages, Release,
-    Service, Sysctls,
+    HostGoal, Hosts, KernelModules, Package, PackageSource, Packages, Service, Sysctls,
 };
-pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, Peer, REGISTRY};
-pub use removal::{MemberRemoval, NodeRemoval};
-use serde::{Deserialize, Serialize};
-pub use serving::{Backend, HealthCheck, LoadBalancer, Manifest, Offer};
+pub use kubeadm::{Cluster, Endpoint, Entry, ExtraArgs, KubeNode, KubeadmGoal, Peer, REGISTRY};
+pub use runtime::{Archive, Containerd, Images, Release, RuntimeGoal};
 pub use table::{Asks, By, Interruption, Kind, Lifetime, Material, Traits};
 pub use validate::Invalid;
 
 use crate::goal_id::{self, GoalId};
-use crate::id::NodeName;
 
 /// Everything that quorate can make hold, or wait for, on a node.
 ///
-/// Closed on purpose: a new goal must be looked at wherever goals are matched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// Families are closed on purpose: a new goal must be looked at wherever goals of its family are
+/// matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
-    // Preparing a machine.
-    Hosts(Hosts),
-    SwapOff,
-    KernelModules(KernelModules),
-    Sysctls(Sysctls),
-    PackageSource(PackageSource),
-    Packages(Packages),
-    Containerd(Containerd),
-    ServiceRunning(Service),
-    Images(Images),
-    LoadBalancer(LoadBalancer),
-
-    // kubeadm's phases, in the order in which a control plane comes up.
-    Certificates(KubeNode),
-    Kubeconfigs(KubeNode),
-    KubeletStarted(KubeNode),
-    EtcdMember(KubeNode),
-    StaticPods(KubeNode),
-    ApiServerReady(KubeNode),
-    KubeletCertificate(KubeNode),
-    ControlPlaneMarked(KubeNode),
-    AdminKubeconfig(KubeNode),
-
-    // What the cluster holds once; any control plane can see to it.
-    ClusterConfig(KubeNode),
-    JoinAccess(KubeNode),
-    Addons(KubeNode),
-    /// A bootstrap token, and the sealed certificates where control planes will join.
-    JoinOffered(Offer),
-    /// No token and no certificates of ours are left in the cluster.
-    JoinWithdrawn(KubeNode),
-    Network(Manifest),
-
-    // Outcomes that others bring about; to apply one is to wait for it.
-    NodeReady(NodeName),
-    /// Every static pod, addon and network pod in kube-system and the plugin's namespace is ready.
-    SystemPodsReady,
-    /// etcd's voters are exactly the control planes, all healthy, of one leader.
-    EtcdHealthy(KubeNode),
-    /// `/readyz` answers through the cluster's endpoint, and it is this cluster that answers.
-    EndpointReady(KubeNode),
-    /// Every backend of the load balancer is up.
-    BackendsUp(LoadBalancer),
-    /// The cluster's DNS answers for `kubernetes.default.svc`.
-    ClusterDns(KubeNode),
-
-    // What somebody asked to take away, on a control plane that stays.
-    /// etcd has this member no more.
-    EtcdMemberRemoved(MemberRemoval),
-    /// The Node object is gone, and so are its pods in kube-system.
-    NodeRemoved(NodeRemoval),
+    Host(HostGoal),
+    Runtime(RuntimeGoal),
+    Balancer(BalancerGoal),
+    Etcd(EtcdGoal),
+    Kubeadm(KubeadmGoal, KubeNode),
+    Cluster(ClusterGoal),
 }
 
 impl Goal {
@@ -105,8 +62,26 @@ impl Goal {
     /// What it restarts or reloads on a node that is in use already.
     pub fn interrupts(&self) -> Option<Interruption> {
         // A worker's kubelet runs on with its first certificate.
-        let is_first = matches!(self, Self::KubeletCertificate(node) if !node.is_control_plane());
+        let is_first = matches!(
+            self,
+            Self::Kubeadm(KubeadmGoal::KubeletCertificate, node) if !node.is_control_plane()
+        );
         self.traits().interrupts.filter(|_| !is_first)
+    }
+
+    /// The part of a run's join material that its operation must bring along.
+    pub fn material(&self) -> Material {
+        let needs_none = matches!(
+            self,
+            Self::Kubeadm(_, node) | Self::Etcd(EtcdGoal::EtcdMember(node))
+                if node.entry == Entry::Founder
+        );
+        if needs_none { Material::None } else { self.traits().material }
+    }
+
+    /// Whether it puts a bootstrap token of the run into the cluster. Goals of a node use one.
+    pub fn creates_token(&self) -> bool {
+        matches!(self, Self::Cluster(_)) && self.material() != Material::None
     }
 
     /// What a node does while it works on the goal, such as "joining etcd".

@@ -6,13 +6,16 @@ use super::*;
 async fn an_older_term_is_refused_after_a_restart_too() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
-    let newer = order("1", term(2, "b"), Goal::SwapOff);
+    let newer = order("1", term(2, "b"), Goal::Host(HostGoal::SwapOff));
     let told: Vec<_> = open(&host).await.ensure(&alice(), newer).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     let restarted = open(&host).await;
     for older in [term(1, "a"), term(2, "a")] {
-        let refused =
-            refusal(restarted.ensure(&alice(), order("2", older.clone(), Goal::SwapOff)).await);
+        let refused = refusal(
+            restarted
+                .ensure(&alice(), order("2", older.clone(), Goal::Host(HostGoal::SwapOff)))
+                .await,
+        );
         assert_eq!(refused, Refusal::Superseded { term: term(2, "b") });
         let id = OperationId("1".to_owned());
         assert!(restarted.cancel(&alice(), &id, &older).await.is_err());
@@ -27,7 +30,9 @@ async fn a_term_out_of_reach_is_refused_and_shuts_nobody_out() {
     let worker = open(&host).await;
     for number in [u64::MAX, Term::REACH + 1] {
         let far = term(number, "z");
-        let told = refusal(worker.ensure(&alice(), order("1", far.clone(), Goal::SwapOff)).await);
+        let told = refusal(
+            worker.ensure(&alice(), order("1", far.clone(), Goal::Host(HostGoal::SwapOff))).await,
+        );
         let Refusal::Invalid(why) = told else { panic!("{told:?}") };
         assert!(why.contains(&number.to_string()) && why.contains(LEDGER), "{why}");
         assert!(worker.claim(&alice(), &far).await.is_err());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::goal::Entry;
+use quorate_proto::goal::{ClusterGoal, Entry, EtcdGoal, HostGoal, KubeadmGoal};
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, CaFacts, EtcdFacts, EtcdMember, Event, Facts, Failure, Finding, Goal,
@@ -209,8 +209,10 @@ async fn work(
     events: UnboundedSender<Event>,
 ) {
     let kind = match order.goal {
-        Goal::Packages(_) => ActivityKind::Packages,
-        Goal::Certificates(_) | Goal::EtcdMember(_) => ActivityKind::Kubeadm,
+        Goal::Host(HostGoal::Packages(_)) => ActivityKind::Packages,
+        Goal::Kubeadm(KubeadmGoal::Certificates, _) | Goal::Etcd(EtcdGoal::EtcdMember(_)) => {
+            ActivityKind::Kubeadm
+        }
         _ => ActivityKind::Own,
     };
     events.send(Event::Activity(Activity { kind, text: "at it".to_owned() })).ok();
@@ -236,9 +238,11 @@ async fn work(
     let failed = matches!(fault, Some(Fault::Transient | Fault::Fails));
     if !failed {
         match &order.goal {
-            Goal::Kubeconfigs(on) => fake.founder |= on.entry == Entry::Founder,
-            Goal::JoinOffered(_) => fake.offer_left = true,
-            Goal::JoinWithdrawn(_) => fake.offer_left = false,
+            Goal::Kubeadm(KubeadmGoal::Kubeconfigs, on) => {
+                fake.founder |= on.entry == Entry::Founder;
+            }
+            Goal::Cluster(ClusterGoal::JoinOffered(_)) => fake.offer_left = true,
+            Goal::Cluster(ClusterGoal::JoinWithdrawn(_)) => fake.offer_left = false,
             _ => {}
         }
         fake.held.insert(goal);
@@ -256,17 +260,9 @@ fn found(nodes: &BTreeMap<NodeName, FakeNode>, name: &NodeName, goal: &Goal) -> 
     let id = goal.id().to_string();
     let somewhere = || nodes.values().any(|node| node.held.contains(&id));
     let holds = match goal {
-        Goal::JoinWithdrawn(_) => !nodes.values().any(|node| node.offer_left),
+        Goal::Cluster(ClusterGoal::JoinWithdrawn(_)) => !nodes.values().any(|node| node.offer_left),
         // The cluster has these, whoever is asked.
-        Goal::ClusterConfig(_)
-        | Goal::JoinAccess(_)
-        | Goal::Addons(_)
-        | Goal::Network(_)
-        | Goal::NodeReady(_)
-        | Goal::SystemPodsReady
-        | Goal::EtcdHealthy(_)
-        | Goal::EndpointReady(_)
-        | Goal::ClusterDns(_) => somewhere(),
+        Goal::Cluster(_) | Goal::Etcd(EtcdGoal::EtcdHealthy(_)) => somewhere(),
         _ => nodes[name].held.contains(&id),
     };
     if holds { Finding::Satisfied } else { Finding::Drifted(vec![drift(&id)]) }
