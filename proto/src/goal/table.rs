@@ -9,20 +9,20 @@ use crate::trust::Role;
 /// What does not depend on a goal's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traits {
-    /// What a node does while it works on the goal. Braces stand for the goal's name; where an id has
-    /// none, what is between them takes its place.
+    /// What a node does while it works on the goal. Braces stand for the goal's name; where an id
+    /// has none, what is between them takes its place.
     pub doing: &'static str,
     /// What is true once the goal is satisfied; braces as in `doing`.
     pub done: &'static str,
-    /// After this long a person would want to know why it still runs. Chosen as about ten times what
-    /// it took on two slow cores, and never less than what kubeadm itself waits for: 2 min for etcd,
-    /// 4 for an API server, 5 for a kubelet's certificate.
+    /// After this long a person would want to know why it still runs: about ten times what it took
+    /// on two slow cores, and never less than what kubeadm itself waits for, which is 2 min for
+    /// etcd, 4 for an API server and 5 for a kubelet's certificate.
     pub deadline: Duration,
     /// What it restarts or reloads on a node that is in use already.
     pub interrupts: Option<Interruption>,
     /// The least role whose operation for it an agent carries out.
     pub least_role: Role,
-    /// What its operation must bring along where a node joins or others are let join; see
+    /// What its operation must bring along, unless its node runs `kubeadm init`: see
     /// [`Goal::material`].
     pub material: Material,
     pub brought_about: By,
@@ -230,7 +230,8 @@ table! {
 
     Balancer(BalancerGoal) {
         LoadBalancer "load-balancer"
-            => text("configuring HAProxy", "HAProxy is configured").interrupts(Interruption::Balancer);
+            => text("configuring HAProxy", "HAProxy is configured")
+                .interrupts(Interruption::Balancer);
         BackendsUp "backends-up"
             => text("waiting for HAProxy's backends", "all of HAProxy's backends are up").awaited();
     }
