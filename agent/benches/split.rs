@@ -13,6 +13,7 @@ use quorate_agent::host::fake::FakeHost;
 use quorate_agent::host::linux::socket::Admission;
 use quorate_agent::worker::Worker;
 use quorate_proto::Goal;
+use quorate_proto::goal::HostGoal;
 use quorate_proto::trust::OperatorName;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
@@ -65,7 +66,8 @@ async fn executor(socket: std::os::unix::net::UnixListener) -> Option<()> {
 async fn check(executor: &dyn Execute) -> Outcome<Duration> {
     let caller =
         Caller { operator: OperatorName::try_from("alice")?, address: "10.0.0.9:40000".parse()? };
-    let request = Request { caller, call: Call::Check { goals: vec![Goal::SwapOff] } };
+    let request =
+        Request { caller, call: Call::Check { goals: vec![Goal::Host(HostGoal::SwapOff)] } };
     let began = Instant::now();
     match executor.call(request).next().await.transpose()? {
         Some(Reply::Findings(_)) => Ok(began.elapsed()),

@@ -117,13 +117,19 @@ impl Operation {
 
 #[cfg(test)]
 mod tests {
+    use quorate_proto::goal::HostGoal;
     use quorate_proto::{ActivityKind, Goal, OperationId, Term};
 
     use super::*;
 
     fn operation() -> Arc<Operation> {
         let operation = OperationId("1".to_owned());
-        let begun = Begun { operation, term: Term::default(), goal: Goal::SwapOff, since_ms: 0 };
+        let begun = Begun {
+            operation,
+            term: Term::default(),
+            goal: Goal::Host(HostGoal::SwapOff),
+            since_ms: 0,
+        };
         Arc::new(Operation::new(begun, Redactor::default()))
     }
 

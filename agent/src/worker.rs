@@ -141,7 +141,7 @@ impl Worker {
             (None, true) => None,
             (None, false) => return Err(OpenError::Stray(units)),
             (Some(begun), true) => {
-                tracing::info!(operation = %begun.operation, goal = begun.goal.id(), "ended with the agent");
+                tracing::info!(operation = %begun.operation, goal = %begun.goal.id(), "ended with the agent");
                 ledger.put(&*host, Content { term: content.term, under_way: None }).await?;
                 None
             }
@@ -372,7 +372,7 @@ impl Worker {
         state.ledger.put(&*self.host, content).await?;
         state.audit.note(&*self.host, Deed::Begun { operation: begun.operation.clone() }).await;
         let (id, goal, run) = (&begun.operation, begun.goal.id(), &begun.term.run);
-        tracing::info!(operation = %id, goal, %run, "operation begins");
+        tracing::info!(operation = %id, %goal, %run, "operation begins");
         let redactor = material.as_ref().map(Redactor::of).unwrap_or_default();
         let operation = Arc::new(Operation::new(begun, redactor));
         state.latest = Some(Arc::clone(&operation));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_proto::{Finding, NodeName, OperationId, StepId};
+use quorate_proto::{Finding, GoalId, NodeName, OperationId, StepId};
 
 use crate::plan::{Holder, Lane, Plan};
 
@@ -37,7 +37,7 @@ pub enum Input {
     /// The operation is over, and the node has checked the goal.
     Ended { step: StepId, finding: Finding },
     /// The node did not take the order: it is at another operation, of the goal with this id.
-    Busy { step: StepId, operation: OperationId, goal: String },
+    Busy { step: StepId, operation: OperationId, goal: GoalId },
     /// The operation that was awaited is over.
     Freed { node: NodeName },
     /// The node does not answer any more. If it was at a step it may be at it still.
@@ -244,7 +244,7 @@ impl Engine {
         None
     }
 
-    fn busy(&mut self, step: &StepId, operation: OperationId, goal: String) -> Option<Dispatch> {
+    fn busy(&mut self, step: &StepId, operation: OperationId, goal: GoalId) -> Option<Dispatch> {
         let at = self.find(step).filter(|at| self.is(*at, &State::Running))?;
         self.steps.get_mut(at)?.state = State::Waiting;
         let node = step.node.clone();

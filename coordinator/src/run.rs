@@ -6,7 +6,6 @@
 mod account;
 mod history;
 mod state;
-pub mod words;
 
 pub use account::Account;
 pub use history::{Fate, NoSuchRun, PastRun, find, short, width};

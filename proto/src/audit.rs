@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
+use crate::goal_id::GoalId;
 use crate::id::{OperationId, Term};
 
 /// Where a log stands: the number and the digest of its newest line. A log without lines has zero and
@@ -68,8 +69,7 @@ pub enum Deed {
         by: By,
         operation: OperationId,
         term: Term,
-        /// [`crate::Goal::id`]
-        goal: String,
+        goal: GoalId,
         /// Digest of operation, term and goal as JSON: of the whole order but its secrets.
         order: Sha256,
     },

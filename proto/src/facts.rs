@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditHead;
 use crate::digest::Sha256;
+use crate::goal_id::GoalId;
 use crate::id::{NodeName, OperationId, Term};
 use crate::version::KubernetesVersion;
 
@@ -57,8 +58,7 @@ pub struct Machine {
 pub struct UnderWay {
     pub operation: OperationId,
     pub term: Term,
-    /// [`crate::Goal::id`]
-    pub goal: String,
+    pub goal: GoalId,
     /// Milliseconds since 1970, by the node's clock.
     pub since_ms: u64,
 }

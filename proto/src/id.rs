@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::goal_id::GoalId;
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -119,8 +121,7 @@ impl fmt::Display for Term {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepId {
     pub node: NodeName,
-    /// [`crate::Goal::id`] of the goal.
-    pub goal: String,
+    pub goal: GoalId,
 }
 
 impl fmt::Display for StepId {

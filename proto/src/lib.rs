@@ -11,6 +11,7 @@ mod facts;
 mod finding;
 mod generated;
 pub mod goal;
+mod goal_id;
 mod id;
 mod plain;
 pub mod redact;
@@ -30,6 +31,7 @@ pub use facts::{
 pub use finding::{Drift, Finding};
 pub use generated::etcd;
 pub use goal::Goal;
+pub use goal_id::GoalId;
 pub use id::{NameError, NodeName, OperationId, RunId, StepId, Term};
 pub use plain::plain;
 pub use redact::Redactor;

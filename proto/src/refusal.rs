@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 
+use crate::goal_id::GoalId;
 use crate::id::{OperationId, Term};
 
 /// An order that was not taken; nothing was changed by it.
@@ -14,11 +15,7 @@ pub enum Refusal {
     Superseded { term: Term },
     /// Another operation is under way.
     #[error("the node is busy with {goal} (operation {operation}): wait for it or attach to it")]
-    Busy {
-        operation: OperationId,
-        /// [`crate::Goal::id`]
-        goal: String,
-    },
+    Busy { operation: OperationId, goal: GoalId },
     /// The request makes no sense here; says what to do.
     #[error("{0}")]
     Invalid(String),
@@ -53,7 +50,7 @@ mod tests {
     fn a_refusal_survives_the_wire() {
         let refusals = [
             Refusal::Superseded { term: Term { number: 7, run: RunId("r".to_owned()) } },
-            Refusal::Busy { operation: OperationId("1".to_owned()), goal: "hosts".to_owned() },
+            Refusal::Busy { operation: OperationId("1".to_owned()), goal: "hosts".into() },
             Refusal::Invalid("the message lacks a term".to_owned()),
         ];
         for refusal in refusals {

@@ -336,6 +336,7 @@ fn activity_kind(name: &str) -> Result<ActivityKind, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::goal::HostGoal;
 
     fn there_and_back(event: &Event) {
         let wire = node::Event::from(event.clone());
@@ -367,7 +368,7 @@ mod tests {
         let order = Order {
             operation: OperationId("1".to_owned()),
             term: Term { number: 7, run: RunId("r".to_owned()) },
-            goal: Goal::SwapOff,
+            goal: Goal::Host(HostGoal::SwapOff),
             material: None,
         };
         let mut wire = node::EnsureRequest::from(&order);

@@ -50,7 +50,7 @@ impl Stage {
             ["hear", node] => self.world.silence(&name(node), false),
             ["break", step] => {
                 let (node, goal) = step.split_once('/').expect("node/goal");
-                self.world.breaks.insert(StepId { node: name(node), goal: goal.to_owned() });
+                self.world.breaks.insert(StepId { node: name(node), goal: goal.into() });
             }
             ["clone", node, of] => {
                 let machine = self.world.machine_mut(&name(of)).clone();
@@ -125,13 +125,13 @@ impl Stage {
 fn show(plan: &Plan) -> String {
     let mut shown = String::new();
     let mut nodes: Vec<&NodeName> = Vec::new();
-    let mut goals: BTreeMap<&NodeName, Vec<&str>> = BTreeMap::new();
+    let mut goals: BTreeMap<&NodeName, Vec<String>> = BTreeMap::new();
     for left in &plan.steps {
         let id = &left.step.id;
         if !goals.contains_key(&id.node) {
             nodes.push(&id.node);
         }
-        goals.entry(&id.node).or_default().push(&id.goal);
+        goals.entry(&id.node).or_default().push(id.goal.to_string());
     }
     for node in nodes {
         let goals = goals.remove(node).unwrap_or_default().join(" ");

@@ -8,7 +8,7 @@ use quorate_tests::sim::{SimCluster, name};
 use crate::plan::{facts_mut, risen};
 
 fn id(node: &str, goal: &str) -> StepId {
-    StepId { node: name(node), goal: goal.to_owned() }
+    StepId { node: name(node), goal: goal.into() }
 }
 
 /// The plan where these goals alone are found to differ.

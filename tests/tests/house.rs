@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use quorate_proto::goal::Kind;
+
 /// A source file: its path from the root, and its text.
 struct Source {
     path: String,
@@ -184,4 +186,92 @@ fn cases_of(cell: &str) -> Vec<u32> {
         Some(number(first)?..=number(last)?)
     });
     ranges.flatten().collect()
+}
+
+/// Where any goal may be named: its data and its row, its module and sample, and the steps of a procedure.
+const OF_GOALS: [&str; 5] = [
+    "proto/src/goal/",
+    "agent/src/goal/",
+    "coordinator/src/plan/prepare.rs",
+    "coordinator/src/plan/bring_up.rs",
+    "coordinator/src/plan/remove.rs",
+];
+
+/// Where goals of the membership, of joins and of removals are named beside that.
+const OF_SOME_GOALS: [(&str, &[Kind]); 9] = [
+    ("coordinator/src/plan/lanes.rs", &[Kind::NodeReady]),
+    ("coordinator/src/plan/membership.rs", &[Kind::EtcdMember, Kind::EtcdHealthy]),
+    ("coordinator/src/plan/mod.rs", &[Kind::EtcdMemberRemoved, Kind::NodeRemoved]),
+    ("coordinator/src/plan/pending.rs", &[Kind::JoinOffered]),
+    ("tests/src/sim/agent.rs", &[Kind::EtcdMember, Kind::KubeletCertificate]),
+    ("tests/src/sim/facts.rs", &[Kind::StaticPods, Kind::KubeletCertificate]),
+    (
+        "tests/src/sim/invariants.rs",
+        &[Kind::EtcdMember, Kind::KubeletStarted, Kind::KubeletCertificate],
+    ),
+    (
+        "tests/src/sim/world.rs",
+        &[
+            Kind::KubeletCertificate,
+            Kind::StaticPods,
+            Kind::ClusterConfig,
+            Kind::JoinAccess,
+            Kind::Addons,
+            Kind::Network,
+        ],
+    ),
+    (
+        "tests/src/sim/truth.rs",
+        &[
+            Kind::LoadBalancer,
+            Kind::BackendsUp,
+            Kind::EtcdMember,
+            Kind::EtcdHealthy,
+            Kind::EtcdMemberRemoved,
+            Kind::Certificates,
+            Kind::Kubeconfigs,
+            Kind::ApiServerReady,
+            Kind::KubeletCertificate,
+            Kind::Addons,
+            Kind::Network,
+            Kind::JoinOffered,
+            Kind::JoinWithdrawn,
+            Kind::NodeReady,
+            Kind::SystemPodsReady,
+            Kind::ClusterDns,
+            Kind::EndpointReady,
+            Kind::NodeRemoved,
+        ],
+    ),
+];
+
+/// The kinds of goals that code names, as `HostGoal::SwapOff` or `Kind::SwapOff`.
+fn goals_of(text: &str) -> BTreeSet<Kind> {
+    let mut found = BTreeSet::new();
+    for (_, line) in code(text) {
+        let paths = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+        let names = paths.filter_map(|path| path.rsplit_once("::"));
+        let names = names.filter(|(of, _)| *of == "Kind" || of.ends_with("Goal"));
+        let names: Vec<&str> = names.map(|(_, name)| name).collect();
+        found.extend(Kind::ALL.iter().filter(|kind| names.contains(&&*format!("{kind:?}"))));
+    }
+    found
+}
+
+#[test]
+fn new_goal_touches_no_other_file() {
+    let is_test =
+        |path: &str| ["/tests/", "/benches/", "tests.rs"].iter().any(|part| path.contains(part));
+    let mut found = Vec::new();
+    for Source { path, text } in sources() {
+        if is_test(&path) || OF_GOALS.iter().any(|place| path.starts_with(place)) {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let allowed = OF_SOME_GOALS.iter().find(|(place, _)| *place == path);
+        let named = goals_of(code);
+        let other = named.into_iter().filter(|kind| !allowed.is_some_and(|it| it.1.contains(kind)));
+        found.extend(other.map(|kind| format!("{path} names {kind:?}")));
+    }
+    assert_eq!(found, NONE);
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use quorate::plan::{Blocked, ClockOffset, Lane, Observed, Outline, Plan, Sight, outline, pending};
 use quorate::spec::{ClusterSpec, Role};
+use quorate_proto::goal::{EtcdGoal, HostGoal, Kind};
 use quorate_proto::{Drift, EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName, StepId};
 use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, name, observe, plan, sample};
 
@@ -41,7 +42,7 @@ fn find<'a>(outline: &'a Outline, node: &str, goal: &str) -> &'a quorate::plan::
 }
 
 fn id(node: &str, goal: &str) -> StepId {
-    StepId { node: name(node), goal: goal.to_owned() }
+    StepId { node: name(node), goal: goal.into() }
 }
 
 #[test]
@@ -60,9 +61,10 @@ fn every_step_is_listed_once_and_behind_those_that_it_waits_for() {
 fn a_step_of_kubeadm_waits_for_all_preparation_of_its_node() {
     let outline = bare(sample(3, 1));
     for (node, first) in [("cp-1", "certificates"), ("worker-1", "kubelet-started")] {
-        let after: Vec<_> = find(&outline, node, first).after.iter().map(|id| &*id.goal).collect();
+        let after: Vec<_> =
+            find(&outline, node, first).after.iter().map(|id| id.goal.to_string()).collect();
         for goal in ["hosts", "swap-off", "sysctls", "packages", "containerd", "images"] {
-            assert!(after.contains(&goal), "{node} {goal}");
+            assert!(after.contains(&goal.to_owned()), "{node} {goal}");
         }
     }
 }
@@ -71,7 +73,7 @@ fn a_step_of_kubeadm_waits_for_all_preparation_of_its_node() {
 fn one_change_of_membership_for_each_control_plane_and_no_other_step_in_that_lane() {
     let outline = bare(sample(3, 2));
     let lane = outline.steps.iter().filter(|step| step.lane == Lane::Membership);
-    assert!(lane.clone().all(|step| matches!(step.goal, Goal::EtcdMember(_))));
+    assert!(lane.clone().all(|step| matches!(step.goal, Goal::Etcd(EtcdGoal::EtcdMember(_)))));
     assert_eq!(lane.count(), 3);
 }
 
@@ -83,7 +85,9 @@ fn a_node_may_balance_the_load_and_be_a_control_plane() {
         node.roles.insert(Role::LoadBalancer);
     });
     let outline = bare(spec);
-    let Goal::Packages(packages) = &find(&outline, "cp-2", "packages").goal else { panic!() };
+    let Goal::Host(HostGoal::Packages(packages)) = &find(&outline, "cp-2", "packages").goal else {
+        panic!()
+    };
     let names: Vec<_> = packages.packages.iter().map(|package| package.name.as_str()).collect();
     assert!(names.contains(&"haproxy") && names.contains(&"kubeadm"));
     find(&outline, "cp-2", "backends-up");
@@ -104,7 +108,7 @@ fn a_plan_says_which_steps_of_a_join_restart_the_kubelet() {
     let outline = bare(sample(3, 1));
     let steps = outline.steps.iter().filter(|step| step.id.node == name("cp-2"));
     let restarting = steps.filter(|step| step.restarts.as_deref() == Some("restarts the kubelet"));
-    let goals: Vec<_> = restarting.map(|step| step.id.goal.as_str()).collect();
+    let goals: Vec<_> = restarting.map(|step| step.id.goal.to_string()).collect();
     assert_eq!(goals, ["kubelet-started", "kubelet-certificate"]);
 }
 
@@ -301,13 +305,13 @@ fn the_clusters_dns_is_not_waited_for_before_it_is_installed() {
     let (mut world, _) = risen(1, 0);
     let observed = seen(&mut world);
     let outline = outline(&world.spec, &observed).unwrap();
-    let missing = ["addons", "cluster-dns"];
+    let missing = [Kind::Addons, Kind::ClusterDns];
     let finding = |step: &quorate::plan::Step| match missing.contains(&step.goal.kind()) {
         true => Finding::Drifted(Vec::new()),
         false => Finding::Satisfied,
     };
     let findings = outline.steps.iter().map(|step| (step.id.clone(), finding(step))).collect();
     let plan = pending(&outline, &findings, &observed).unwrap();
-    let dns = plan.steps.iter().find(|left| left.step.goal.kind() == "cluster-dns").unwrap();
-    assert_eq!(dns.step.after, [StepId { node: name("cp-1"), goal: "addons".to_owned() }]);
+    let dns = plan.steps.iter().find(|left| left.step.goal.kind() == Kind::ClusterDns).unwrap();
+    assert_eq!(dns.step.after, [StepId { node: name("cp-1"), goal: Kind::Addons.into() }]);
 }

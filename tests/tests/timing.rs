@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use quorate::engine::{Dispatch, Engine, Input};
 use quorate::plan::Plan;
-use quorate_proto::goal::Entry;
+use quorate_proto::goal::{ClusterGoal, Entry, EtcdGoal, KubeadmGoal};
 use quorate_proto::{Finding, Goal, StepId};
 use quorate_tests::sim::{Random, Rules, SimCluster, plan, sample};
 
@@ -16,31 +16,14 @@ const LOOK_MS: u64 = 100;
 /// Milliseconds that a step took on two slow cores.
 fn took_ms(goal: &Goal) -> u64 {
     match goal {
-        Goal::EtcdMember(kube) if kube.entry == Entry::Founder => 2_000,
-        Goal::EtcdMember(_) => ETCD_JOIN_MS,
-        Goal::Certificates(_) => 900,
-        Goal::Kubeconfigs(_) | Goal::KubeletStarted(_) | Goal::ClusterConfig(_) => 600,
-        Goal::ApiServerReady(_) => 4_000,
-        Goal::EndpointReady(_) | Goal::KubeletCertificate(_) => 2_000,
-        Goal::Network(_) | Goal::Addons(_) => 1_000,
-        Goal::StaticPods(_) | Goal::ControlPlaneMarked(_) | Goal::AdminKubeconfig(_) => 200,
-        Goal::JoinAccess(_) | Goal::JoinOffered(_) | Goal::JoinWithdrawn(_) => 400,
-        Goal::EtcdMemberRemoved(_) | Goal::NodeRemoved(_) => 500,
-        Goal::NodeReady(_)
-        | Goal::SystemPodsReady
-        | Goal::EtcdHealthy(_)
-        | Goal::BackendsUp(_)
-        | Goal::ClusterDns(_) => LOOK_MS,
-        Goal::Hosts(_)
-        | Goal::SwapOff
-        | Goal::KernelModules(_)
-        | Goal::Sysctls(_)
-        | Goal::PackageSource(_)
-        | Goal::Packages(_)
-        | Goal::Containerd(_)
-        | Goal::ServiceRunning(_)
-        | Goal::Images(_)
-        | Goal::LoadBalancer(_) => 10_000,
+        Goal::Etcd(EtcdGoal::EtcdMember(kube)) if kube.entry == Entry::Founder => 2_000,
+        Goal::Etcd(EtcdGoal::EtcdMember(_)) => ETCD_JOIN_MS,
+        Goal::Kubeadm(KubeadmGoal::ApiServerReady, _) => 4_000,
+        Goal::Kubeadm(KubeadmGoal::KubeletCertificate, _) => 2_000,
+        Goal::Cluster(ClusterGoal::EndpointReady(_)) => 2_000,
+        _ if goal.is_awaited() => LOOK_MS,
+        Goal::Host(_) | Goal::Runtime(_) | Goal::Balancer(_) => 10_000,
+        Goal::Kubeadm(..) | Goal::Etcd(_) | Goal::Cluster(_) => 600,
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use quorate_proto::goal::NodeRemoval;
+use quorate_proto::goal::{ClusterGoal, HostGoal, NodeRemoval};
 use quorate_proto::trust::calls::trust_client::TrustClient;
 use quorate_proto::trust::{
     Contact, Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, calls, explain,
@@ -140,11 +140,19 @@ async fn make(right: Right, channel: &Channel) -> End {
     let result = match right {
         Right::Describe => client.describe(boasting(None.into())).await.map(drop),
         Right::Claim => client.describe(boasting(Some(&term()).into())).await.map(drop),
-        Right::Check => client.check(boasting([Goal::SwapOff].as_slice().into())).await.map(drop),
-        Right::Ensure => client.ensure(boasting(order(Goal::SwapOff))).await.map(drop),
+        Right::Check => client
+            .check(boasting([Goal::Host(HostGoal::SwapOff)].as_slice().into()))
+            .await
+            .map(drop),
+        Right::Ensure => {
+            client.ensure(boasting(order(Goal::Host(HostGoal::SwapOff)))).await.map(drop)
+        }
         Right::Remove => {
             let removal = NodeRemoval { node: node_name(), alive: false };
-            client.ensure(boasting(order(Goal::NodeRemoved(removal)))).await.map(drop)
+            client
+                .ensure(boasting(order(Goal::Cluster(ClusterGoal::NodeRemoved(removal)))))
+                .await
+                .map(drop)
         }
         Right::Cancel => {
             let cancellation = Cancellation { operation, term: term() };

@@ -109,7 +109,7 @@ fn note(Caller { operator, address }: &Caller, call: &Call) {
     match call {
         Call::Ensure(order) => {
             let (operation, goal) = (&order.operation, order.goal.id());
-            tracing::info!(%operator, %address, %operation, goal, "orders");
+            tracing::info!(%operator, %address, %operation, %goal, "orders");
         }
         Call::Cancel(wish) => {
             tracing::info!(%operator, %address, operation = %wish.operation, "cancels");

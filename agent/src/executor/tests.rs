@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use quorate_proto::audit::{By, Chain, Deed, Entry, Own};
-use quorate_proto::goal::{Manifest, Sysctls};
+use quorate_proto::goal::{ClusterGoal, HostGoal, Manifest, Sysctls};
 use quorate_proto::trust::{Full, OperatorName};
 use quorate_proto::wire::{Cancellation, Order};
 use quorate_proto::{Drift, Event, Finding, Goal, NodeName, OperationId, Refusal, RunId, Term};
@@ -75,7 +75,12 @@ fn describe_of(operator: &str) -> Request {
 
 fn order() -> Order {
     let term = Term { number: 1, run: RunId("r".to_owned()) };
-    Order { operation: OperationId("1".to_owned()), term, goal: Goal::SwapOff, material: None }
+    Order {
+        operation: OperationId("1".to_owned()),
+        term,
+        goal: Goal::Host(HostGoal::SwapOff),
+        material: None,
+    }
 }
 
 /// A document as it is sent.
@@ -172,7 +177,7 @@ async fn a_request_that_does_not_come_is_not_awaited() {
 async fn what_the_front_end_let_through_is_judged_again() {
     let (_folder, socket, worker) = executor(Admission::of_this_process()).await;
     let values = [("kernel.core_pattern".to_owned(), "|/bin/sh".to_owned())].into();
-    let goal = Goal::Sysctls(Sysctls { values });
+    let goal = Goal::Host(HostGoal::Sysctls(Sysctls { values }));
     let mut id = order();
     id.operation = OperationId("../1".to_owned());
     let OperationId(operation) = id.operation.clone();
@@ -180,7 +185,7 @@ async fn what_the_front_end_let_through_is_judged_again() {
     let node = NodeName::try_from("cp-1").unwrap();
     let calls = [
         Call::Check { goals: vec![goal.clone()] },
-        Call::Check { goals: vec![Goal::SwapOff; 1025] },
+        Call::Check { goals: vec![Goal::Host(HostGoal::SwapOff); 1025] },
         Call::Ensure(Box::new(Order { goal, ..order() })),
         Call::Ensure(Box::new(id)),
         Call::Cancel(Cancellation { operation: OperationId(operation), term: order().term }),
@@ -297,7 +302,8 @@ async fn a_request_that_is_too_large_is_not_sent() {
     let (_folder, socket, _) = executor(Admission::of_this_process()).await;
     let yaml = "a".repeat(9 * 1024 * 1024);
     let sha256 = quorate_proto::Sha256::of(yaml.as_bytes());
-    let goal = Goal::Network(Manifest { name: "network".to_owned(), yaml, sha256 });
+    let goal =
+        Goal::Cluster(ClusterGoal::Network(Manifest { name: "network".to_owned(), yaml, sha256 }));
     let replies: Vec<_> = socket.call(request(Call::Check { goals: vec![goal] })).collect().await;
     assert!(matches!(replies[..], [Err(Away::Broken(FrameError::Oversize(_)))]), "{replies:?}");
 }

@@ -22,6 +22,9 @@ mod sysctls;
 mod wait;
 
 use async_trait::async_trait;
+use quorate_proto::goal::{
+    BalancerGoal, ClusterGoal, EtcdGoal, HostGoal, KubeNode, KubeadmGoal, RuntimeGoal,
+};
 use quorate_proto::{Finding, Goal, JoinMaterial};
 
 use crate::host::{Host, HostError};
@@ -48,38 +51,56 @@ pub struct Work<'a> {
 /// What checks and applies this goal.
 pub fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
     match goal {
-        Goal::Hosts(goal) => Box::new(hosts::EtcHosts(goal)),
-        Goal::SwapOff => Box::new(swap_off::SwapOff),
-        Goal::KernelModules(goal) => Box::new(kernel_modules::Loaded(goal)),
-        Goal::Sysctls(goal) => Box::new(sysctls::Set(goal)),
-        Goal::PackageSource(goal) => Box::new(package_source::Known(goal)),
-        Goal::Packages(goal) => Box::new(packages::Installed(goal)),
-        Goal::Containerd(goal) => Box::new(containerd::Configured(goal)),
-        Goal::ServiceRunning(goal) => Box::new(service_running::Running(goal)),
-        Goal::Images(goal) => Box::new(images::Present(goal)),
-        Goal::LoadBalancer(goal) => Box::new(load_balancer::Serving(goal)),
-        Goal::Certificates(node) => Box::new(kubeadm::Certificates(node)),
-        Goal::Kubeconfigs(node) => Box::new(kubeadm::Kubeconfigs(node)),
-        Goal::KubeletStarted(node) => Box::new(kubeadm::KubeletStarted(node)),
-        Goal::EtcdMember(node) => Box::new(kubeadm::EtcdMember(node)),
-        Goal::StaticPods(node) => Box::new(kubeadm::StaticPods(node)),
-        Goal::ApiServerReady(node) => Box::new(kubeadm::ApiServerReady(node)),
-        Goal::KubeletCertificate(node) => Box::new(kubeadm::KubeletCertificate(node)),
-        Goal::ControlPlaneMarked(node) => Box::new(kubeadm::ControlPlaneMarked(node)),
-        Goal::AdminKubeconfig(_) => Box::new(kubeadm::AdminKubeconfig),
-        Goal::ClusterConfig(node) => Box::new(cluster::ClusterConfig(node)),
-        Goal::JoinAccess(node) => Box::new(cluster::JoinAccess(node)),
-        Goal::Addons(node) => Box::new(cluster::Addons(node)),
-        Goal::JoinOffered(offer) => Box::new(cluster::JoinOffered(offer)),
-        Goal::JoinWithdrawn(node) => Box::new(cluster::JoinWithdrawn(node)),
-        Goal::Network(manifest) => Box::new(cluster::Network(manifest)),
-        Goal::NodeReady(node) => Box::new(cluster::NodeReady(node)),
-        Goal::SystemPodsReady => Box::new(cluster::SystemPodsReady),
-        Goal::EtcdHealthy(node) => Box::new(cluster::EtcdHealthy(node)),
-        Goal::EndpointReady(node) => Box::new(cluster::EndpointReady(node)),
-        Goal::BackendsUp(goal) => Box::new(backends_up::BackendsUp(goal)),
-        Goal::ClusterDns(node) => Box::new(cluster::ClusterDns(node)),
-        Goal::EtcdMemberRemoved(member) => Box::new(cluster::EtcdMemberRemoved(member)),
-        Goal::NodeRemoved(removal) => Box::new(cluster::NodeRemoved(removal)),
+        Goal::Host(goal) => of_host(goal),
+        Goal::Runtime(RuntimeGoal::Containerd(goal)) => Box::new(containerd::Configured(goal)),
+        Goal::Runtime(RuntimeGoal::Images(goal)) => Box::new(images::Present(goal)),
+        Goal::Balancer(BalancerGoal::LoadBalancer(goal)) => Box::new(load_balancer::Serving(goal)),
+        Goal::Balancer(BalancerGoal::BackendsUp(goal)) => Box::new(backends_up::BackendsUp(goal)),
+        Goal::Etcd(EtcdGoal::EtcdMember(node)) => Box::new(kubeadm::EtcdMember(node)),
+        Goal::Etcd(EtcdGoal::EtcdHealthy(node)) => Box::new(cluster::EtcdHealthy(node)),
+        Goal::Etcd(EtcdGoal::EtcdMemberRemoved(goal)) => Box::new(cluster::EtcdMemberRemoved(goal)),
+        Goal::Kubeadm(goal, node) => of_kubeadm(*goal, node),
+        Goal::Cluster(goal) => of_cluster(goal),
+    }
+}
+
+fn of_host(goal: &HostGoal) -> Box<dyn Ensure + '_> {
+    match goal {
+        HostGoal::Hosts(goal) => Box::new(hosts::EtcHosts(goal)),
+        HostGoal::SwapOff => Box::new(swap_off::SwapOff),
+        HostGoal::KernelModules(goal) => Box::new(kernel_modules::Loaded(goal)),
+        HostGoal::Sysctls(goal) => Box::new(sysctls::Set(goal)),
+        HostGoal::PackageSource(goal) => Box::new(package_source::Known(goal)),
+        HostGoal::Packages(goal) => Box::new(packages::Installed(goal)),
+        HostGoal::ServiceRunning(goal) => Box::new(service_running::Running(goal)),
+    }
+}
+
+fn of_kubeadm(goal: KubeadmGoal, node: &KubeNode) -> Box<dyn Ensure + '_> {
+    match goal {
+        KubeadmGoal::Certificates => Box::new(kubeadm::Certificates(node)),
+        KubeadmGoal::Kubeconfigs => Box::new(kubeadm::Kubeconfigs(node)),
+        KubeadmGoal::KubeletStarted => Box::new(kubeadm::KubeletStarted(node)),
+        KubeadmGoal::StaticPods => Box::new(kubeadm::StaticPods(node)),
+        KubeadmGoal::ApiServerReady => Box::new(kubeadm::ApiServerReady(node)),
+        KubeadmGoal::KubeletCertificate => Box::new(kubeadm::KubeletCertificate(node)),
+        KubeadmGoal::ControlPlaneMarked => Box::new(kubeadm::ControlPlaneMarked(node)),
+        KubeadmGoal::AdminKubeconfig => Box::new(kubeadm::AdminKubeconfig),
+    }
+}
+
+fn of_cluster(goal: &ClusterGoal) -> Box<dyn Ensure + '_> {
+    match goal {
+        ClusterGoal::ClusterConfig(node) => Box::new(cluster::ClusterConfig(node)),
+        ClusterGoal::JoinAccess(node) => Box::new(cluster::JoinAccess(node)),
+        ClusterGoal::Addons(node) => Box::new(cluster::Addons(node)),
+        ClusterGoal::JoinOffered(offer) => Box::new(cluster::JoinOffered(offer)),
+        ClusterGoal::JoinWithdrawn(node) => Box::new(cluster::JoinWithdrawn(node)),
+        ClusterGoal::Network(manifest) => Box::new(cluster::Network(manifest)),
+        ClusterGoal::NodeReady(node) => Box::new(cluster::NodeReady(node)),
+        ClusterGoal::SystemPodsReady => Box::new(cluster::SystemPodsReady),
+        ClusterGoal::EndpointReady(node) => Box::new(cluster::EndpointReady(node)),
+        ClusterGoal::ClusterDns(node) => Box::new(cluster::ClusterDns(node)),
+        ClusterGoal::NodeRemoved(removal) => Box::new(cluster::NodeRemoved(removal)),
     }
 }

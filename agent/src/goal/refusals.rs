@@ -1,7 +1,9 @@
 //! Machines on which a goal cannot be made to hold: each is told apart by a message that says what to
 //! do next, and nothing is left half done.
 
-use quorate_proto::goal::{KernelModules, Package, Packages, Service, Sysctls};
+use quorate_proto::goal::{
+    HostGoal, KernelModules, Package, Packages, RuntimeGoal, Service, Sysctls,
+};
 use quorate_proto::{Finding, Goal};
 
 use super::conformance::{apply, archives, images, package_source};
@@ -11,7 +13,7 @@ use crate::host::fake::FakeHost;
 
 fn package(name: &str, version: &str) -> Goal {
     let package = Package { name: name.to_owned(), version: Some(version.to_owned()) };
-    Goal::Packages(Packages { packages: vec![package] })
+    Goal::Host(HostGoal::Packages(Packages { packages: vec![package] }))
 }
 
 #[tokio::test]
@@ -88,9 +90,9 @@ async fn a_damaged_archive_is_not_imported_and_not_kept() {
 #[tokio::test]
 async fn an_archive_that_lacks_what_it_was_said_to_hold_is_told() {
     let host = archives();
-    let Goal::Images(mut goal) = images(true) else { panic!("another goal") };
+    let Goal::Runtime(RuntimeGoal::Images(mut goal)) = images(true) else { panic!("another goal") };
     goal.archives.pop();
-    let error = apply(&Goal::Images(goal), &host).await.unwrap_err();
+    let error = apply(&Goal::Runtime(RuntimeGoal::Images(goal)), &host).await.unwrap_err();
     assert!(matches!(&error, HostError::Refused(text) if text.contains("flannel:v0.28.4")));
 }
 
@@ -108,13 +110,16 @@ async fn images_are_unknown_while_containerd_is_silent_and_missing_before_it_is_
 async fn what_the_kernel_or_systemd_does_not_know_is_refused() {
     let host = FakeHost::bare();
     let values = [("net.bridge.bridge-nf-call-iptables".to_owned(), "1".to_owned())].into();
-    let error = apply(&Goal::Sysctls(Sysctls { values }), &host).await.unwrap_err();
+    let error = apply(&Goal::Host(HostGoal::Sysctls(Sysctls { values })), &host).await.unwrap_err();
     assert!(matches!(&error, HostError::Refused(text) if text.contains("br_netfilter")));
     let unit = "kubelet".to_owned();
-    let error = apply(&Goal::ServiceRunning(Service { unit }), &host).await.unwrap_err();
+    let error =
+        apply(&Goal::Host(HostGoal::ServiceRunning(Service { unit })), &host).await.unwrap_err();
     assert!(matches!(error, HostError::Refused(_)), "{error:?}");
     let modules = ["no_such_module".to_owned()].into();
-    let error = apply(&Goal::KernelModules(KernelModules { modules }), &host).await.unwrap_err();
+    let error = apply(&Goal::Host(HostGoal::KernelModules(KernelModules { modules })), &host)
+        .await
+        .unwrap_err();
     assert!(matches!(&error, HostError::Failed { output, .. } if output[0].contains("FATAL")));
 }
 
@@ -122,7 +127,7 @@ async fn what_the_kernel_or_systemd_does_not_know_is_refused() {
 async fn a_swap_unit_of_an_administrator_is_theirs_to_remove() {
     let host = FakeHost::bare();
     host.state().put("/etc/systemd/system/swapfile.swap", "[Swap]\nWhat=/swapfile\n");
-    let error = apply(&Goal::SwapOff, &host).await.unwrap_err();
+    let error = apply(&Goal::Host(HostGoal::SwapOff), &host).await.unwrap_err();
     assert!(matches!(&error, HostError::Refused(text) if text.contains("swapfile.swap")));
     assert_eq!(host.changes(), 0);
 }
@@ -135,7 +140,7 @@ async fn a_kernel_without_modules_satisfies_by_what_it_can_do() {
     host.state().put("/lib/modules/6.1.0-fake/modules.dep", "");
     host.state().put("/lib/modules/6.1.0-fake/modules.builtin", "kernel/net/x/nf-nat.ko\n");
     let modules = ["overlay", "br_netfilter", "nf_nat"].map(str::to_owned).into();
-    let goal = Goal::KernelModules(KernelModules { modules });
+    let goal = Goal::Host(HostGoal::KernelModules(KernelModules { modules }));
     apply(&goal, &host).await.unwrap();
     assert_eq!(host.history(), ["writing /etc/modules-load.d/k8s.conf"]);
     assert_eq!(of(&goal).check(&host).await.unwrap(), Finding::Satisfied);

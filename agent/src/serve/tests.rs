@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt as _, StreamExt as _};
+use quorate_proto::goal::HostGoal;
 use quorate_proto::trust::{
     Credentials, NodeKey, OperatorName, Role, Roots, SigningRequest, SiteId, node_channel,
     server_config,
@@ -75,7 +76,12 @@ async fn orders_are_carried_out_by(executor: Arc<dyn Execute>) {
     let mut client = NodeClient::new(node_channel(address, &name, &site, credentials).unwrap());
     let term = Term { number: 1, run: RunId("r".to_owned()) };
     let operation = OperationId("1".to_owned());
-    let order = Order { operation, term: term.clone(), goal: Goal::SwapOff, material: None };
+    let order = Order {
+        operation,
+        term: term.clone(),
+        goal: Goal::Host(HostGoal::SwapOff),
+        material: None,
+    };
     let events = client.ensure(node::EnsureRequest::from(&order)).await.unwrap().into_inner();
     let last = events.fold(None, |_, event| async move { Some(event.unwrap()) }).await;
     let ended = Event::Ended { finding: Finding::Satisfied, failure: None };

@@ -4,7 +4,7 @@ use std::io;
 
 use hyper_util::rt::TokioIo;
 use quorate_proto::audit::{Chain, Deed, Entry};
-use quorate_proto::goal::Manifest;
+use quorate_proto::goal::{ClusterGoal, HostGoal, Manifest};
 use quorate_proto::trust::{ChannelBinding, Identity, OperatorName, Role, SiteId, Who};
 use quorate_proto::wire::Cancellation;
 use quorate_proto::{Event, Facts, Finding, Goal, OperationId, RunId, Sha256, Term};
@@ -64,7 +64,12 @@ async fn operators_client() -> NodeClient<Channel> {
 
 fn order(number: u64) -> Order {
     let term = Term { number, run: RunId("r".to_owned()) };
-    Order { operation: OperationId("1".to_owned()), term, goal: Goal::SwapOff, material: None }
+    Order {
+        operation: OperationId("1".to_owned()),
+        term,
+        goal: Goal::Host(HostGoal::SwapOff),
+        material: None,
+    }
 }
 
 #[tokio::test]
@@ -82,7 +87,7 @@ async fn after_a_claim_no_older_order_begins() {
 #[tokio::test]
 async fn a_goal_is_checked_ensured_and_checked_again() {
     let mut client = operators_client().await;
-    let goals = [Goal::SwapOff];
+    let goals = [Goal::Host(HostGoal::SwapOff)];
     let ask = || node::CheckRequest::from(goals.as_slice());
     let reply = client.check(ask()).await.unwrap().into_inner();
     assert!(matches!(Vec::<Finding>::try_from(reply).unwrap()[..], [Finding::Drifted(_)]));
@@ -106,7 +111,8 @@ async fn the_largest_manifest_is_taken_however_much_of_it_is_escaped() {
     let mut client = operators_client().await;
     let yaml = "\"".repeat(3 * 1024 * 1024);
     let sha256 = Sha256::of(yaml.as_bytes());
-    let goal = Goal::Network(Manifest { name: "network".to_owned(), yaml, sha256 });
+    let goal =
+        Goal::Cluster(ClusterGoal::Network(Manifest { name: "network".to_owned(), yaml, sha256 }));
     let reply = client.check(node::CheckRequest::from([goal].as_slice())).await;
     assert_eq!(reply.unwrap().into_inner().findings.len(), 1);
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use quorate_proto::goal::{Entry, Offer};
+use quorate_proto::goal::{ClusterGoal, Entry, HostGoal, Offer};
 use quorate_proto::{Drift, EtcdFacts, Machine, RunId};
 use tokio::sync::Semaphore;
 
@@ -15,6 +15,8 @@ use super::*;
 use crate::host::{ApiAnswer, ApiRequest, Command, Output, Unit};
 
 const LEDGER: &str = "/state/ledger.json";
+const SWAP_OFF: Goal = Goal::Host(HostGoal::SwapOff);
+const PODS_READY: Goal = Goal::Cluster(ClusterGoal::SystemPodsReady);
 
 /// A machine of files, and of units that end when the test says so.
 #[derive(Default)]
@@ -155,7 +157,7 @@ struct TestGoal<'a>(&'a Goal);
 #[async_trait]
 impl Ensure for TestGoal<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        if let Goal::NodeReady(_) = self.0 {
+        if let Goal::Cluster(ClusterGoal::NodeReady(_)) = self.0 {
             std::future::pending::<()>().await;
         }
         let drift = Drift::new("/holds", "missing", "present");
@@ -166,10 +168,10 @@ impl Ensure for TestGoal<'_> {
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "applying");
         host.write("/begun", b"", 0o600).await?;
-        if *self.0 == Goal::SystemPodsReady {
+        if *self.0 == PODS_READY {
             panic!("an invariant broke");
         }
-        if *self.0 != Goal::SwapOff {
+        if *self.0 != SWAP_OFF {
             return Err(HostError::NotYet("the package database is locked".to_owned()));
         }
         host.follow_unit("none", work.progress).await
@@ -230,7 +232,7 @@ fn order(id: &str, term: Term, goal: Goal) -> Order {
 }
 
 fn first() -> Order {
-    order("1", term(1, "a"), Goal::SwapOff)
+    order("1", term(1, "a"), SWAP_OFF)
 }
 
 fn refusal(taken: Result<impl Stream<Item = Event>, NotTaken>) -> Refusal {
@@ -273,14 +275,13 @@ async fn the_same_operation_is_attached_to_and_another_is_refused() {
     assert_eq!(begun.next().await, Some(applying()));
 
     let attached = worker.ensure(&alice(), first()).await.unwrap();
-    let other = worker.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
-    let busy =
-        Refusal::Busy { operation: OperationId("1".to_owned()), goal: "swap-off".to_owned() };
+    let other = worker.ensure(&alice(), order("2", term(1, "a"), SWAP_OFF)).await;
+    let busy = Refusal::Busy { operation: OperationId("1".to_owned()), goal: "swap-off".into() };
     assert_eq!(refusal(other), busy);
-    let strange = worker.ensure(&alice(), order("1", term(1, "a"), Goal::SystemPodsReady)).await;
+    let strange = worker.ensure(&alice(), order("1", term(1, "a"), PODS_READY)).await;
     assert!(matches!(refusal(strange), Refusal::Invalid(_)));
     let under_way = worker.describe(&cp_1()).await.unwrap().under_way.unwrap();
-    assert_eq!((under_way.goal.as_str(), under_way.since_ms), ("swap-off", 1_000));
+    assert_eq!((under_way.goal, under_way.since_ms), ("swap-off".into(), 1_000));
 
     host.gate.open();
     let told: Vec<_> = attached.collect().await;
@@ -305,7 +306,7 @@ async fn an_offer_of_another_run_is_replaced_although_it_holds() {
     host.put("/holds", b"");
     host.gate.open();
     let on = crate::kubeadm::sample::node(Entry::Founder);
-    let offer = Goal::JoinOffered(Offer { on, certificates: false });
+    let offer = Goal::Cluster(ClusterGoal::JoinOffered(Offer { on, certificates: false }));
     let order = order("1", term(1, "a"), offer);
     open(&host).await.ensure(&alice(), order).await.unwrap().collect::<Vec<_>>().await;
     assert!(host.has("/begun"), "it was not applied");
@@ -316,7 +317,7 @@ async fn a_newer_run_that_meets_a_busy_node_ends_the_older_runs_say() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
     drop(worker.ensure(&alice(), first()).await.unwrap());
-    let newer = worker.ensure(&alice(), order("2", term(2, "b"), Goal::SwapOff)).await;
+    let newer = worker.ensure(&alice(), order("2", term(2, "b"), SWAP_OFF)).await;
     assert!(matches!(refusal(newer), Refusal::Busy { .. }));
     let superseded = Refusal::Superseded { term: term(2, "b") };
     assert_eq!(refusal(worker.ensure(&alice(), first()).await), superseded);
@@ -326,7 +327,7 @@ async fn a_newer_run_that_meets_a_busy_node_ends_the_older_runs_say() {
 async fn a_panic_is_a_failure_and_the_agent_works_on() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
-    let order_1 = order("1", term(1, "a"), Goal::SystemPodsReady);
+    let order_1 = order("1", term(1, "a"), PODS_READY);
     let told: Vec<_> = worker.ensure(&alice(), order_1).await.unwrap().collect().await;
     let (finding, failure) = ended(&told);
     assert!(matches!(finding, Finding::Drifted(_)));
@@ -337,7 +338,7 @@ async fn a_panic_is_a_failure_and_the_agent_works_on() {
     );
 
     host.gate.open();
-    let order_2 = order("2", term(1, "a"), Goal::SwapOff);
+    let order_2 = order("2", term(1, "a"), SWAP_OFF);
     let told: Vec<_> = worker.ensure(&alice(), order_2).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
 }
@@ -348,7 +349,7 @@ async fn an_error_of_apply_is_told_and_the_check_has_the_last_word() {
     let locked = order(
         "1",
         term(1, "a"),
-        Goal::Packages(quorate_proto::goal::Packages { packages: Vec::new() }),
+        Goal::Host(HostGoal::Packages(quorate_proto::goal::Packages { packages: Vec::new() })),
     );
     let told: Vec<_> = open(&host).await.ensure(&alice(), locked).await.unwrap().collect().await;
     let (finding, failure) = ended(&told);
@@ -368,7 +369,7 @@ fn units_that_outlived_the_agent_are_followed_to_their_end() {
         let restarted = open(&host).await;
         let facts = restarted.describe(&cp_1()).await.unwrap();
         assert_eq!(facts.under_way.unwrap().operation, OperationId("1".to_owned()));
-        let other = restarted.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
+        let other = restarted.ensure(&alice(), order("2", term(1, "a"), SWAP_OFF)).await;
         assert!(matches!(refusal(other), Refusal::Busy { .. }));
 
         let attached = restarted.ensure(&alice(), first()).await.unwrap();
@@ -416,8 +417,7 @@ fn an_operation_that_left_no_unit_ended_with_the_agent() {
 async fn an_operation_that_failed_is_not_over_while_a_unit_of_it_runs() {
     let host = Arc::new(TestHost::default());
     let worker = open(&host).await;
-    let begun =
-        worker.ensure(&alice(), order("1", term(1, "a"), Goal::SystemPodsReady)).await.unwrap();
+    let begun = worker.ensure(&alice(), order("1", term(1, "a"), PODS_READY)).await.unwrap();
     host.units.lock().unwrap().push_back("quorate-1".to_owned());
     let goes_on = Event::Output { line: "quorate-1 goes on".to_owned() };
     let mut begun = pin!(begun.skip_while(|event| {
@@ -425,7 +425,7 @@ async fn an_operation_that_failed_is_not_over_while_a_unit_of_it_runs() {
         async move { before }
     }));
     assert!(begun.next().await.is_some());
-    let other = worker.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
+    let other = worker.ensure(&alice(), order("2", term(1, "a"), SWAP_OFF)).await;
     assert!(matches!(refusal(other), Refusal::Busy { .. }));
     host.gate.open();
     let told: Vec<_> = begun.collect().await;
@@ -485,8 +485,8 @@ async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
 async fn findings_keep_the_order_of_their_goals_and_a_check_has_a_deadline() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
-    let silent = Goal::NodeReady(NodeName::try_from("cp-1").unwrap());
-    let found = open(&host).await.check(&[Goal::SwapOff, silent, Goal::SystemPodsReady]).await;
+    let silent = Goal::Cluster(ClusterGoal::NodeReady(NodeName::try_from("cp-1").unwrap()));
+    let found = open(&host).await.check(&[SWAP_OFF, silent, PODS_READY]).await;
     let why = "the check did not end within 5 s".to_owned();
     assert_eq!(found, [Finding::Satisfied, Finding::Unknown { why }, Finding::Satisfied]);
 }
@@ -519,7 +519,7 @@ async fn what_is_asked_and_done_is_written_down() {
     worker.claim(&alice(), &term(1, "a")).await.unwrap();
     let begun = worker.ensure(&alice(), first()).await.unwrap();
     drop(worker.ensure(&alice(), first()).await.unwrap());
-    let other = worker.ensure(&alice(), order("2", term(1, "a"), Goal::SwapOff)).await;
+    let other = worker.ensure(&alice(), order("2", term(1, "a"), SWAP_OFF)).await;
     refusal(other);
     worker.cancel(&alice(), &OperationId("1".to_owned()), &term(1, "a")).await.unwrap();
     begun.collect::<Vec<_>>().await;
@@ -548,7 +548,7 @@ async fn what_is_asked_and_done_is_written_down() {
     assert_eq!((by.operator.as_str(), by.address.as_str()), ("alice", "127.0.0.1:9"));
     let Order { operation, term, goal: whole, .. } = first();
     let digest = Sha256::of(&serde_json::to_vec(&(operation, term, whole)).unwrap());
-    assert_eq!((goal.as_str(), order), ("swap-off", &digest));
+    assert_eq!((goal, order), (&"swap-off".into(), &digest));
 }
 
 #[tokio::test]
@@ -565,7 +565,7 @@ async fn what_cannot_be_written_down_is_not_done() {
     denied(&worker.claim(&alice(), &term(1, "a")).await.unwrap_err());
     denied(&worker.kubeconfig(&alice()).await.map(drop).unwrap_err());
     assert!(!host.has("/begun") && !host.has(LEDGER));
-    assert!(matches!(worker.check(&[Goal::SwapOff]).await[..], [Finding::Drifted(_)]));
+    assert!(matches!(worker.check(&[SWAP_OFF]).await[..], [Finding::Drifted(_)]));
     let head = worker.describe(&cp_1()).await.unwrap().audit.unwrap();
     assert_eq!(head.seq, 1);
 
@@ -585,7 +585,7 @@ async fn what_was_seen_to_hold_and_is_gone_again_is_waited_for_once_more() {
             host.put("/never", b"");
         }
         let worker = Worker::open(host.clone(), flickering, "/state").await.unwrap();
-        let waited = order("1", term(1, "a"), Goal::SystemPodsReady);
+        let waited = order("1", term(1, "a"), PODS_READY);
         let told: Vec<_> = worker.ensure(&alice(), waited).await.unwrap().collect().await;
         assert_eq!(ended(&told).0.is_satisfied(), !never);
         let looked = host.files.lock().unwrap()["/looks"].len();

@@ -3,7 +3,6 @@
 use super::{CliError, ClusterArgs, Exit};
 use crate::driver::{Checked, SETTLING, settled};
 use crate::plan::{Findings, Observed, Outline};
-use crate::run::words;
 use crate::ui::{self, Output, drift_text};
 
 /// Checks everything that the specification asks for, and names each difference
@@ -47,6 +46,6 @@ fn holds(outline: &Outline, findings: &Findings, observed: &Observed) -> bool {
 
 fn tell_wait((outline, findings, _): &Checked) {
     let differing = outline.differing(findings);
-    let doing: Vec<String> = differing.map(|(step, _)| words::doing(&step.goal)).collect();
+    let doing: Vec<String> = differing.map(|(step, _)| step.goal.doing()).collect();
     ui::complain(&format!("{} (up to {} s)\n", doing.join("; "), SETTLING.as_secs()));
 }

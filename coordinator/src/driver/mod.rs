@@ -31,7 +31,7 @@ pub(crate) use self::record::Record;
 use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
 use crate::plan::{Observed, Plan, Procedure};
-use crate::run::{Outcome, PlannedStep, RunEvent, Silent, View, words};
+use crate::run::{Outcome, PlannedStep, RunEvent, Silent, View};
 use crate::spec::{ClusterSpec, Role};
 use crate::store::{Store, StoreError, StoredRun};
 
@@ -193,7 +193,7 @@ impl Progress {
 fn planned(plan: &Plan) -> Vec<PlannedStep> {
     let planned = plan.steps.iter().map(|left| PlannedStep {
         step: left.step.id.clone(),
-        doing: words::doing(&left.step.goal),
+        doing: left.step.goal.doing(),
         after: left.step.after.clone(),
         lane: left.step.lane.clone(),
     });

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use quorate_proto::redact::Lines;
 use quorate_proto::wire::Order;
-use quorate_proto::{Event, Failure, Finding, JoinMaterial, NodeName, OperationId, Redactor, Term};
+use quorate_proto::{
+    Event, Failure, Finding, GoalId, JoinMaterial, NodeName, OperationId, Redactor, Term,
+};
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -41,7 +43,7 @@ pub(super) enum News {
     /// The node is at another operation, and did not take this one.
     Busy {
         operation: OperationId,
-        goal: String,
+        goal: GoalId,
     },
     /// The operation of another run is over.
     Freed,
@@ -120,7 +122,7 @@ impl Orders {
 
     async fn order(&self, step: &Step, operation: OperationId) -> Result<Order, String> {
         let material = if step.needs_material() {
-            let offers = matches!(step.goal, quorate_proto::Goal::JoinOffered(_));
+            let offers = step.goal.is_of_one_run();
             let mut material = self.material.clone();
             if !offers {
                 material.ca_pem = Some(self.ca_pem().await?);

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn output(line: u64) -> RunEvent {
-        let step = StepId { node: "cp-1".try_into().unwrap(), goal: "packages".to_owned() };
+        let step = StepId { node: "cp-1".try_into().unwrap(), goal: "packages".into() };
         RunEvent::Told { step, event: Event::Output { line: format!("line {line}") } }
     }
 

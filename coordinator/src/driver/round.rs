@@ -17,7 +17,7 @@ use super::order::{Begin, News, Orders};
 use super::record::Record;
 use crate::engine::{self, Dispatch, Engine, Input};
 use crate::plan::{Plan, Step};
-use crate::run::{Outcome, RunEvent, words};
+use crate::run::{Outcome, RunEvent};
 
 /// Attempts at a step whose failure may mend itself. With the waits between them, a package
 /// database that is locked for half a minute is waited for.
@@ -167,8 +167,8 @@ impl<'a, 'r> Round<'a, 'r> {
                 Dispatch::Attach { step, operation } => {
                     let by = plan.under_way.get(&step.node).map(|operation| operation.term.clone());
                     let known = self.steps.get(&step).cloned();
-                    let doing = known.as_ref().map(|step| words::doing(&step.goal));
-                    let doing = doing.unwrap_or_else(|| step.goal.clone());
+                    let doing = known.as_ref().map(|step| step.goal.doing());
+                    let doing = doing.unwrap_or_else(|| step.goal.doing());
                     let operation_id = operation.clone();
                     self.record.tell(RunEvent::Followed { step, operation, by, doing });
                     sends.extend(known.map(|step| (step, operation_id, Begin::Send)));
@@ -192,8 +192,8 @@ impl<'a, 'r> Round<'a, 'r> {
         self.record.tell(RunEvent::Dispatched {
             step: id.clone(),
             operation: operation.clone(),
-            doing: words::doing(&step.goal),
-            done: words::done(&step.goal),
+            doing: step.goal.doing(),
+            done: step.goal.done(),
         });
         Some((step, operation, begin))
     }
@@ -211,11 +211,16 @@ impl<'a, 'r> Round<'a, 'r> {
 
     fn wait(&mut self, plan: &Plan, node: NodeName, operation: OperationId) {
         let planned = plan.under_way.get(&node).filter(|known| known.operation == operation);
-        let goal = planned.map_or_else(|| "another order".to_owned(), |known| known.goal.clone());
+        let goal = planned.map_or_else(|| "another order".into(), |known| known.goal.clone());
         let by = planned.map(|known| known.term.clone());
         let step = StepId { node: node.clone(), goal: goal.clone() };
         let followed = operation.clone();
-        let event = RunEvent::Followed { step: step.clone(), operation: followed, by, doing: goal };
+        let event = RunEvent::Followed {
+            step: step.clone(),
+            operation: followed,
+            by,
+            doing: goal.to_string(),
+        };
         self.record.tell(event);
         let (tell, orders) = (self.tell.clone(), Arc::clone(self.orders));
         let tell = move |news| drop(tell.send((step.clone(), news)));

@@ -1,6 +1,6 @@
 //! What the simulation does not reach, or reaches only by chance.
 
-use quorate_proto::goal::{KubeNode, Offer};
+use quorate_proto::goal::{ClusterGoal, HostGoal, KubeNode, Offer};
 use quorate_proto::{Goal, Term, UnderWay};
 
 use super::*;
@@ -11,10 +11,12 @@ fn plan(lines: &[&str]) -> Plan {
     let left = |line: &&str| {
         let (step, after) = line.split_once(" after ").unwrap_or((line, ""));
         let (step, lane) = step.split_once(' ').unwrap_or((step, ""));
-        let goal = match id(step).goal.as_str() {
-            "join-withdrawn" => Goal::JoinWithdrawn(seat()),
-            "join-offered" => Goal::JoinOffered(Offer { on: seat(), certificates: false }),
-            _ => Goal::SwapOff,
+        let goal = match id(step).goal.to_string().as_str() {
+            "join-withdrawn" => Goal::Cluster(ClusterGoal::JoinWithdrawn(seat())),
+            "join-offered" => {
+                Goal::Cluster(ClusterGoal::JoinOffered(Offer { on: seat(), certificates: false }))
+            }
+            _ => Goal::Host(HostGoal::SwapOff),
         };
         let step = Step {
             id: id(step),
@@ -52,7 +54,7 @@ fn seat() -> KubeNode {
 
 fn id(step: &str) -> StepId {
     let (node, goal) = step.split_once('/').unwrap();
-    StepId { node: node.try_into().unwrap(), goal: goal.to_owned() }
+    StepId { node: node.try_into().unwrap(), goal: goal.into() }
 }
 
 fn ordered(orders: &[Dispatch]) -> Vec<String> {
@@ -158,7 +160,7 @@ fn after_a_cancel_what_runs_ends_and_nothing_starts() {
 fn a_busy_node_is_awaited_with_its_place_in_the_lane() {
     let (mut engine, _) = start(&["a/1", "a/m membership", "b/1", "b/m membership after b/1"]);
     let operation = OperationId("other".to_owned());
-    let busy = Input::Busy { step: id("a/1"), operation, goal: "m".to_owned() };
+    let busy = Input::Busy { step: id("a/1"), operation, goal: "m".into() };
     assert_eq!(ordered(&engine.handle(busy)), ["await a"]);
     assert_eq!(holds(&mut engine, "b/1"), [""; 0]);
     let orders = engine.handle(Input::Freed { node: id("a/1").node });
@@ -172,7 +174,7 @@ fn a_run_starts_from_what_is_under_way() {
         let under_way = UnderWay {
             operation: OperationId("1".to_owned()),
             term: Term::default(),
-            goal: goal.to_owned(),
+            goal: goal.into(),
             since_ms: 0,
         };
         plan.under_way.insert(node.try_into().unwrap(), under_way);

@@ -14,7 +14,7 @@ pub use channels::Channels;
 pub use grpc::GrpcFleet;
 pub use known::KnownKeys;
 use quorate_proto::wire::Order;
-use quorate_proto::{Event, Facts, Finding, Goal, NodeName, OperationId, Secret, Term};
+use quorate_proto::{Event, Facts, Finding, Goal, GoalId, NodeName, OperationId, Secret, Term};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 pub use trust::{NodeTrust, Pushed, Statuses, TrustCalls};
 
@@ -67,7 +67,7 @@ pub enum FleetError {
     Superseded { node: NodeName, term: Term },
     /// The node does something else at this moment.
     #[error("node {node} is busy")]
-    Busy { node: NodeName, operation: OperationId, goal: String },
+    Busy { node: NodeName, operation: OperationId, goal: GoalId },
     /// The node refused the order for another reason.
     #[error("node {node} refused the order")]
     Refused { node: NodeName, why: String },

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use quorate_proto::{Drift, EtcdMember, NodeName, Sha256, StepId};
+use quorate_proto::{Drift, EtcdMember, GoalId, NodeName, Sha256, StepId};
 
 use super::Edit;
 use super::quorum::Refusal;
@@ -132,7 +132,7 @@ pub enum Blocked {
         "{node} is at {goal} at this moment, and two members must not change at once: `quorate \
          status` shows when it is over"
     )]
-    MembershipChanging { node: NodeName, goal: String },
+    MembershipChanging { node: NodeName, goal: GoalId },
     #[error(
         "etcd has no leader, so its membership cannot change: start the control planes that are \
          down; where all are up, see `journalctl -u kubelet` on them"

@@ -5,14 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use quorate_proto::goal::{Backend, Entry, LoadBalancer, Offer};
+use quorate_proto::goal::{
+    Backend, BalancerGoal, ClusterGoal, Entry, EtcdGoal, KubeadmGoal, LoadBalancer, Material, Offer,
+};
 use quorate_proto::{Goal, NodeName, StepId};
 
 use super::draft::Draft;
 use super::guard::immutable;
 use super::prepare::prepare;
 use super::standing::Standing;
-use super::{Blocked, Lane, Observed, Outline, goal_needs_material, machines};
+use super::{Blocked, Lane, Observed, Outline, machines};
 use crate::spec::{ClusterSpec, NodeSpec, Plugin, Role};
 
 /// Lists every step that the specification asks for.
@@ -109,7 +111,11 @@ impl<'a> BringUp<'a> {
         balancers
             .map(|node| {
                 let prepared = self.prepared.get(&node.name).map_or(&[][..], Vec::as_slice);
-                self.draft.add(&node.name, Goal::LoadBalancer(goal.clone()), prepared)
+                self.draft.add(
+                    &node.name,
+                    Goal::Balancer(BalancerGoal::LoadBalancer(goal.clone())),
+                    prepared,
+                )
             })
             .collect()
     }
@@ -121,15 +127,19 @@ impl<'a> BringUp<'a> {
         let kube = self.draft.kube(node, entry);
         let mut start = self.prepared.get(&node.name).cloned().unwrap_or_default();
         start.extend(offer.cloned());
-        let first = self.draft.add(&node.name, Goal::Certificates(kube.clone()), &start);
+        let first = self.draft.add(
+            &node.name,
+            Goal::Kubeadm(KubeadmGoal::Certificates, kube.clone()),
+            &start,
+        );
         let mut chain = Chain { draft: &mut self.draft, node: &node.name, offer, last: first };
 
-        chain.then(Lane::Free, Goal::Kubeconfigs(kube.clone()));
-        chain.then(Lane::Free, Goal::KubeletStarted(kube.clone()));
+        chain.then(Lane::Free, Goal::Kubeadm(KubeadmGoal::Kubeconfigs, kube.clone()));
+        chain.then(Lane::Free, Goal::Kubeadm(KubeadmGoal::KubeletStarted, kube.clone()));
         // As kubeadm does: the API server starts while etcd does, and waits for it.
-        chain.then(Lane::Free, Goal::StaticPods(kube.clone()));
-        let member = chain.then(Lane::Membership, Goal::EtcdMember(kube.clone()));
-        let serving = chain.then(Lane::Free, Goal::ApiServerReady(kube));
+        chain.then(Lane::Free, Goal::Kubeadm(KubeadmGoal::StaticPods, kube.clone()));
+        let member = chain.then(Lane::Membership, Goal::Etcd(EtcdGoal::EtcdMember(kube.clone())));
+        let serving = chain.then(Lane::Free, Goal::Kubeadm(KubeadmGoal::ApiServerReady, kube));
         Plane { node, entry, member, settled: serving.clone(), serving }
     }
 
@@ -141,13 +151,14 @@ impl<'a> BringUp<'a> {
         reachable.push(first.serving.clone());
         let node = &first.node.name;
         // kubeadm's upload-config goes through the endpoint, and does not wait for it.
-        let endpoint = Goal::EndpointReady(kube.clone());
+        let endpoint = Goal::Cluster(ClusterGoal::EndpointReady(kube.clone()));
         let endpoint = self.draft.add(node, endpoint, &reachable);
         let mut chain = Chain { draft: &mut self.draft, node, offer: None, last: endpoint };
-        chain.then(Lane::Free, Goal::ClusterConfig(kube.clone()));
-        let access = chain.then(Lane::Free, Goal::JoinAccess(kube.clone()));
+        chain.then(Lane::Free, Goal::Cluster(ClusterGoal::ClusterConfig(kube.clone())));
+        let access = chain.then(Lane::Free, Goal::Cluster(ClusterGoal::JoinAccess(kube.clone())));
         // Whether certificates are needed is known once it is known who is left to join.
-        let offer = Goal::JoinOffered(Offer { on: kube, certificates: false });
+        let offer =
+            Goal::Cluster(ClusterGoal::JoinOffered(Offer { on: kube, certificates: false }));
         Access { access, offer: chain.then(Lane::Free, offer) }
     }
 
@@ -158,10 +169,11 @@ impl<'a> BringUp<'a> {
         let last = plane.serving.clone();
         let node = &plane.node.name;
         let mut chain = Chain { draft: &mut self.draft, node, offer, last };
-        chain.then(Lane::Free, Goal::KubeletCertificate(kube.clone()));
-        plane.settled = chain.then(Lane::Free, Goal::ControlPlaneMarked(kube.clone()));
+        chain.then(Lane::Free, Goal::Kubeadm(KubeadmGoal::KubeletCertificate, kube.clone()));
+        plane.settled =
+            chain.then(Lane::Free, Goal::Kubeadm(KubeadmGoal::ControlPlaneMarked, kube.clone()));
         let settled = std::slice::from_ref(&plane.settled);
-        self.draft.add(node, Goal::AdminKubeconfig(kube), settled);
+        self.draft.add(node, Goal::Kubeadm(KubeadmGoal::AdminKubeconfig, kube), settled);
     }
 
     /// Network plugin and addons; gives the steps that pods wait for.
@@ -170,10 +182,10 @@ impl<'a> BringUp<'a> {
         let access = std::slice::from_ref(access);
         let mut steps = Vec::new();
         if let Plugin::Manifest { manifest, .. } = &self.spec.network.plugin {
-            let network = Goal::Network(manifest.clone());
+            let network = Goal::Cluster(ClusterGoal::Network(manifest.clone()));
             steps.push(self.draft.add(node, network, access));
         }
-        let addons = Goal::Addons(self.draft.kube(first.node, first.entry));
+        let addons = Goal::Cluster(ClusterGoal::Addons(self.draft.kube(first.node, first.entry)));
         steps.push(self.draft.add(node, addons, access));
         steps
     }
@@ -187,9 +199,9 @@ impl<'a> BringUp<'a> {
                 let kube = self.draft.kube(node, Entry::Worker);
                 let mut start = self.prepared.get(&node.name).cloned().unwrap_or_default();
                 start.push(offer.clone());
-                let started = Goal::KubeletStarted(kube.clone());
+                let started = Goal::Kubeadm(KubeadmGoal::KubeletStarted, kube.clone());
                 let started = self.draft.add_in(lane.clone(), &node.name, started, &start);
-                let joined = Goal::KubeletCertificate(kube);
+                let joined = Goal::Kubeadm(KubeadmGoal::KubeletCertificate, kube);
                 let after = [started, offer.clone()];
                 (&node.name, self.draft.add_in(lane.clone(), &node.name, joined, &after))
             })
@@ -200,7 +212,7 @@ impl<'a> BringUp<'a> {
     fn withdraw_offer(&mut self) {
         let users = self.draft.using_material();
         let kube = self.draft.kube(self.seat, self.standing.entry(&self.seat.name));
-        self.draft.add(&self.seat.name, Goal::JoinWithdrawn(kube), &users);
+        self.draft.add(&self.seat.name, Goal::Cluster(ClusterGoal::JoinWithdrawn(kube)), &users);
     }
 
     /// The guide's step 5, and more: what must be true of the whole.
@@ -208,7 +220,7 @@ impl<'a> BringUp<'a> {
         let seat = &self.seat.name;
         let kube = self.draft.kube(self.seat, self.standing.entry(seat));
         let members: Vec<_> = risen.planes.iter().map(|plane| plane.member.clone()).collect();
-        self.draft.add(seat, Goal::EtcdHealthy(kube.clone()), &members);
+        self.draft.add(seat, Goal::Etcd(EtcdGoal::EtcdHealthy(kube.clone())), &members);
 
         let planes = risen.planes.iter().map(|plane| (&plane.node.name, &plane.settled));
         let workers = risen.workers.iter().map(|(node, joined)| (*node, joined));
@@ -216,18 +228,26 @@ impl<'a> BringUp<'a> {
         for (node, joined) in planes.chain(workers) {
             let mut after = risen.network.clone();
             after.push(joined.clone());
-            settled.push(self.draft.add(seat, Goal::NodeReady(node.clone()), &after));
+            settled.push(self.draft.add(
+                seat,
+                Goal::Cluster(ClusterGoal::NodeReady(node.clone())),
+                &after,
+            ));
         }
         let mut serving = risen.network.clone();
         // Where CoreDNS is not installed yet, no pod of it is seen to be missing.
-        serving.push(self.draft.add(seat, Goal::SystemPodsReady, &settled));
-        self.draft.add(seat, Goal::ClusterDns(kube), &serving);
+        serving.push(self.draft.add(seat, Goal::Cluster(ClusterGoal::SystemPodsReady), &settled));
+        self.draft.add(seat, Goal::Cluster(ClusterGoal::ClusterDns(kube)), &serving);
 
         let Some(goal) = load_balancer(self.spec) else { return };
         for balanced in &risen.balanced {
             let mut after = vec![balanced.clone()];
             after.extend(risen.planes.iter().map(|plane| plane.serving.clone()));
-            self.draft.add(&balanced.node, Goal::BackendsUp(goal.clone()), &after);
+            self.draft.add(
+                &balanced.node,
+                Goal::Balancer(BalancerGoal::BackendsUp(goal.clone())),
+                &after,
+            );
         }
     }
 }
@@ -243,7 +263,7 @@ struct Chain<'a> {
 impl Chain<'_> {
     fn then(&mut self, lane: Lane, goal: Goal) -> StepId {
         let mut after = vec![self.last.clone()];
-        after.extend(self.offer.filter(|_| goal_needs_material(&goal)).cloned());
+        after.extend(self.offer.filter(|_| goal.material() != Material::None).cloned());
         self.last = self.draft.add_in(lane, self.node, goal, &after);
         self.last.clone()
     }

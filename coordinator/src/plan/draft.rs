@@ -1,6 +1,6 @@
 //! An outline while it is written: what each step needs besides its goal and its place.
 
-use quorate_proto::goal::{Cluster, Entry, KubeNode, Peer};
+use quorate_proto::goal::{Cluster, Entry, KubeNode, Lifetime, Peer};
 use quorate_proto::{Goal, NodeName, StepId};
 
 use super::standing::Standing;
@@ -47,9 +47,9 @@ impl Draft {
             id: id.clone(),
             after: after.to_vec(),
             lane,
-            restarts: restarts(&goal).map(str::to_owned),
-            transient: matches!(goal, Goal::JoinOffered(_) | Goal::JoinWithdrawn(_)),
-            deadline_s: deadline_s(&goal),
+            restarts: goal.interrupts().map(|what| what.to_string()),
+            transient: goal.traits().lifetime != Lifetime::Lasting,
+            deadline_s: goal.traits().deadline.as_secs(),
             goal,
         });
         id
@@ -84,78 +84,5 @@ fn cluster(spec: &ClusterSpec, standing: &Standing) -> Cluster {
         extra_args: spec.kubeadm.extra_args.clone(),
         ignore_preflight_errors: spec.kubeadm.ignore_preflight_errors.clone(),
         image_repository: spec.kubeadm.image_repository.clone(),
-    }
-}
-
-/// What is interrupted on a node that is in use already.
-fn restarts(goal: &Goal) -> Option<&'static str> {
-    match goal {
-        Goal::Containerd(_) => Some("restarts containerd"),
-        Goal::LoadBalancer(_) => Some("reloads haproxy"),
-        Goal::KubeletStarted(_) => Some("restarts the kubelet"),
-        Goal::EtcdMember(_) => Some("restarts etcd if its manifest changes"),
-        Goal::StaticPods(_) => {
-            Some("restarts the API server, controller manager and scheduler whose manifest changes")
-        }
-        Goal::KubeletCertificate(kube) => kube.is_control_plane().then_some("restarts the kubelet"),
-        Goal::Hosts(_)
-        | Goal::SwapOff
-        | Goal::KernelModules(_)
-        | Goal::Sysctls(_)
-        | Goal::PackageSource(_)
-        | Goal::Packages(_)
-        | Goal::ServiceRunning(_)
-        | Goal::Images(_)
-        | Goal::Certificates(_)
-        | Goal::Kubeconfigs(_)
-        | Goal::ApiServerReady(_)
-        | Goal::ControlPlaneMarked(_)
-        | Goal::AdminKubeconfig(_)
-        | Goal::ClusterConfig(_)
-        | Goal::JoinAccess(_)
-        | Goal::Addons(_)
-        | Goal::JoinOffered(_)
-        | Goal::JoinWithdrawn(_)
-        | Goal::Network(_)
-        | Goal::NodeReady(_)
-        | Goal::SystemPodsReady
-        | Goal::EtcdHealthy(_)
-        | Goal::EndpointReady(_)
-        | Goal::BackendsUp(_)
-        | Goal::ClusterDns(_)
-        | Goal::EtcdMemberRemoved(_)
-        | Goal::NodeRemoved(_) => None,
-    }
-}
-
-/// Chosen as about ten times what the step took on two slow cores, and never less than what
-/// kubeadm itself waits for: 2 min for etcd, 4 for an API server, 5 for a kubelet's certificate.
-fn deadline_s(goal: &Goal) -> u64 {
-    match goal {
-        Goal::Images(_) => 1_800,
-        Goal::PackageSource(_) | Goal::Packages(_) => 900,
-        Goal::SystemPodsReady => 600,
-        Goal::KubeletCertificate(_) | Goal::ApiServerReady(_) | Goal::NodeReady(_) => 360,
-        Goal::EtcdMember(_) | Goal::EtcdHealthy(_) | Goal::ClusterDns(_) => 300,
-        Goal::Containerd(_)
-        | Goal::ServiceRunning(_)
-        | Goal::LoadBalancer(_)
-        | Goal::Certificates(_)
-        | Goal::Kubeconfigs(_)
-        | Goal::KubeletStarted(_)
-        | Goal::StaticPods(_)
-        | Goal::ControlPlaneMarked(_)
-        | Goal::AdminKubeconfig(_)
-        | Goal::ClusterConfig(_)
-        | Goal::JoinAccess(_)
-        | Goal::Addons(_)
-        | Goal::JoinOffered(_)
-        | Goal::JoinWithdrawn(_)
-        | Goal::Network(_)
-        | Goal::EndpointReady(_)
-        | Goal::BackendsUp(_)
-        | Goal::EtcdMemberRemoved(_)
-        | Goal::NodeRemoved(_) => 180,
-        Goal::Hosts(_) | Goal::SwapOff | Goal::KernelModules(_) | Goal::Sysctls(_) => 60,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_proto::goal::ClusterGoal;
 use quorate_proto::{Goal, NodeName, UnderWay};
 
 use super::left::{HeldSlot, Holder, Warning};
@@ -49,7 +50,7 @@ fn is_over(step: &Step, findings: &Findings, observed: &Observed) -> bool {
         Lane::Free => true,
         Lane::Membership => has_joined(node, observed),
         Lane::WorkerJoins { .. } => {
-            let ready = Goal::NodeReady(node.clone()).id();
+            let ready = Goal::Cluster(ClusterGoal::NodeReady(node.clone())).id();
             findings.iter().any(|(id, finding)| id.goal == ready && finding.is_satisfied())
         }
     }

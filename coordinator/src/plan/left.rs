@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_proto::{Finding, NodeName, StepId, UnderWay};
+use quorate_proto::{Finding, GoalId, NodeName, StepId, UnderWay};
 use serde::{Deserialize, Serialize};
 
 use super::quorum::Count;
@@ -95,8 +95,8 @@ pub enum Warning {
          node remove {node}`", if *ready { "Ready" } else { "not Ready" }
     )]
     Unspecified { node: String, ready: bool },
-    #[error("{node} is still at {goal} for an earlier run; this run follows it")]
-    UnderWay { node: NodeName, goal: String },
+    #[error("{node} is still {} for an earlier run; this run follows it", goal.doing())]
+    UnderWay { node: NodeName, goal: GoalId },
     #[error(
         "nothing is done on the machine of {node}: if it runs, or ever starts again, run `kubeadm \
          reset` there, so that what it holds of the cluster is in nobody's way"

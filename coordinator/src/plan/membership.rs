@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use quorate_proto::goal::{Entry, KubeNode, Peer};
+use quorate_proto::goal::{Entry, EtcdGoal, KubeNode, Peer};
 use quorate_proto::{EtcdFacts, EtcdMember, Goal, NodeName, StepId};
 
 use super::quorum::{Change, Count, is_unfinished, project};
@@ -56,7 +56,7 @@ pub(super) fn gate(
 }
 
 fn member_of(step: &Step) -> Option<&KubeNode> {
-    let Goal::EtcdMember(node) = &step.goal else { return None };
+    let Goal::Etcd(EtcdGoal::EtcdMember(node)) = &step.goal else { return None };
     Some(node)
 }
 
@@ -76,7 +76,10 @@ fn with_checks(mut facts: EtcdFacts, holding: &[&Step]) -> EtcdFacts {
 /// With a member that the specification does not know etcd will never be as it asks.
 fn known_members_only(left: &[&Step], view: Option<&EtcdFacts>) -> Result<(), Blocked> {
     let planes = left.iter().find_map(|step| {
-        let (Goal::EtcdMember(node) | Goal::EtcdHealthy(node)) = &step.goal else { return None };
+        let Goal::Etcd(EtcdGoal::EtcdMember(node) | EtcdGoal::EtcdHealthy(node)) = &step.goal
+        else {
+            return None;
+        };
         Some(&node.cluster.control_planes)
     });
     let (Some(planes), Some(facts)) = (planes, view) else { return Ok(()) };

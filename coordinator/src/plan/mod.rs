@@ -25,7 +25,7 @@ pub use guard::immutable::Edit;
 pub use left::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld};
 pub(crate) use membership::is_of;
 pub use pending::pending;
-use quorate_proto::goal::{Entry, KubeNode};
+use quorate_proto::goal::{ClusterGoal, EtcdGoal, Lifetime, Material};
 use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeFacts, NodeName, StepId};
 pub(crate) use quorum::is_unfinished;
 pub use quorum::{Change, Count, Projection, Refusal, project};
@@ -85,76 +85,22 @@ pub struct Step {
 impl Step {
     /// Whether the order for this step must carry join material.
     pub fn needs_material(&self) -> bool {
-        goal_needs_material(&self.goal)
-    }
-
-    /// Whether a token of the run is in the cluster after it: kubeadm makes one with the access.
-    pub fn offers(&self) -> bool {
-        offers(&self.goal)
+        self.goal.material() != Material::None
     }
 
     /// The node that it takes out of the cluster, in part or altogether.
     fn removes(&self) -> Option<&NodeName> {
-        if let Goal::EtcdMemberRemoved(removal) = &self.goal {
+        if let Goal::Etcd(EtcdGoal::EtcdMemberRemoved(removal)) = &self.goal {
             return Some(&removal.node);
         }
-        let Goal::NodeRemoved(removal) = &self.goal else { return None };
+        let Goal::Cluster(ClusterGoal::NodeRemoved(removal)) = &self.goal else { return None };
         Some(&removal.node)
     }
 
     /// Whether it clears away what the steps before it needed: it runs when they are over, also
     /// where some of them failed.
     pub fn clears(&self) -> bool {
-        matches!(self.goal, Goal::JoinWithdrawn(_))
-    }
-}
-
-fn offers(goal: &Goal) -> bool {
-    matches!(goal, Goal::JoinAccess(_) | Goal::JoinOffered(_))
-}
-
-/// Whether an order for the goal must carry join material.
-fn goal_needs_material(goal: &Goal) -> bool {
-    let joins = |node: &KubeNode| node.entry != Entry::Founder;
-    offers(goal) || joins_with_material(goal).is_some_and(joins)
-}
-
-/// The node of a goal that only the material of a run makes hold, where the node joins.
-fn joins_with_material(goal: &Goal) -> Option<&KubeNode> {
-    match goal {
-        Goal::Certificates(node)
-        | Goal::KubeletStarted(node)
-        | Goal::EtcdMember(node)
-        | Goal::KubeletCertificate(node) => Some(node),
-        Goal::Hosts(_)
-        | Goal::SwapOff
-        | Goal::KernelModules(_)
-        | Goal::Sysctls(_)
-        | Goal::PackageSource(_)
-        | Goal::Packages(_)
-        | Goal::Containerd(_)
-        | Goal::ServiceRunning(_)
-        | Goal::Images(_)
-        | Goal::LoadBalancer(_)
-        | Goal::Kubeconfigs(_)
-        | Goal::StaticPods(_)
-        | Goal::ControlPlaneMarked(_)
-        | Goal::ApiServerReady(_)
-        | Goal::AdminKubeconfig(_)
-        | Goal::ClusterConfig(_)
-        | Goal::JoinAccess(_)
-        | Goal::Addons(_)
-        | Goal::JoinOffered(_)
-        | Goal::JoinWithdrawn(_)
-        | Goal::Network(_)
-        | Goal::NodeReady(_)
-        | Goal::SystemPodsReady
-        | Goal::EtcdHealthy(_)
-        | Goal::EndpointReady(_)
-        | Goal::BackendsUp(_)
-        | Goal::ClusterDns(_)
-        | Goal::EtcdMemberRemoved(_)
-        | Goal::NodeRemoved(_) => None,
+        self.goal.traits().lifetime == Lifetime::Cleanup
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_proto::goal::Entry;
+use quorate_proto::goal::{ClusterGoal, Material};
 use quorate_proto::{Finding, Goal, NodeFacts, NodeName, StepId, UnderWay};
 
 use super::guard::rolling;
@@ -138,7 +138,7 @@ fn open_and_clear(outline: &Outline, marks: &mut [Mark]) {
             *mark = Mark::Holds;
         }
     }
-    let offered = steps().any(|(at, step)| step.offers() && is_left(marks, at));
+    let offered = steps().any(|(at, step)| step.goal.creates_token() && is_left(marks, at));
     for (at, _) in steps().filter(|(_, step)| step.clears()) {
         let clear = |mark: &&mut Mark| matches!(mark, Mark::Left(Finding::Satisfied));
         if let Some(mark) = marks.get_mut(at).filter(|mark| !offered && clear(mark)) {
@@ -220,12 +220,13 @@ fn warnings(
 fn connect(steps: &mut Vec<Left>, gate: &Gate) {
     let ids: Vec<StepId> = steps.iter().map(|left| left.step.id.clone()).collect();
     let known: BTreeSet<&StepId> = ids.iter().collect();
-    let download = steps.iter().any(|left| {
-        matches!(&left.step.goal, Goal::Certificates(node) if node.entry == Entry::ControlPlane)
-    });
+    let downloads = |step: &Step| {
+        !step.goal.creates_token() && step.goal.material() == Material::TokenAndCertificates
+    };
+    let download = steps.iter().any(|left| downloads(&left.step));
     for Left { step, .. } in steps.iter_mut() {
         step.after.retain(|id| known.contains(id));
-        if let Goal::JoinOffered(offer) = &mut step.goal {
+        if let Goal::Cluster(ClusterGoal::JoinOffered(offer)) = &mut step.goal {
             offer.certificates = download;
         }
         if step.lane == Lane::Membership && !gate.first.contains(&step.id) {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_proto::goal::{
-    Containerd, Hosts, Images, KernelModules, Package, Packages, Release, Service, Sysctls,
+    Containerd, HostGoal, Hosts, Images, KernelModules, Package, Packages, Release, RuntimeGoal,
+    Service, Sysctls,
 };
 use quorate_proto::{Goal, StepId};
 
@@ -37,26 +38,25 @@ fn is_kubernetes(node: &NodeSpec) -> bool {
 
 fn hosts(draft: &mut Draft, spec: &ClusterSpec, node: &NodeSpec) -> StepId {
     let entries = spec.nodes.iter().map(|node| (node.name.clone(), node.address)).collect();
-    draft.add(&node.name, Goal::Hosts(Hosts { entries }), &[])
+    draft.add(&node.name, Goal::Host(HostGoal::Hosts(Hosts { entries })), &[])
 }
 
 fn kernel(draft: &mut Draft, node: &NodeSpec) -> [StepId; 3] {
-    let swap = draft.add(&node.name, Goal::SwapOff, &[]);
+    let swap = draft.add(&node.name, Goal::Host(HostGoal::SwapOff), &[]);
     let modules = ["overlay", "br_netfilter"].map(str::to_owned).into();
-    let modules = draft.add(&node.name, Goal::KernelModules(KernelModules { modules }), &[]);
+    let modules =
+        draft.add(&node.name, Goal::Host(HostGoal::KernelModules(KernelModules { modules })), &[]);
     let values: BTreeMap<_, _> = SYSCTLS.map(|name| (name.to_owned(), "1".to_owned())).into();
     // net.bridge.* exists once br_netfilter is there.
-    let sysctls = Goal::Sysctls(Sysctls { values });
+    let sysctls = Goal::Host(HostGoal::Sysctls(Sysctls { values }));
     let sysctls = draft.add(&node.name, sysctls, std::slice::from_ref(&modules));
     [swap, modules, sysctls]
 }
 
 fn packages(draft: &mut Draft, spec: &ClusterSpec, node: &NodeSpec) -> StepId {
-    let source = spec
-        .packages
-        .repository
-        .as_ref()
-        .map(|source| draft.add(&node.name, Goal::PackageSource(source.clone()), &[]));
+    let source = spec.packages.repository.as_ref().map(|source| {
+        draft.add(&node.name, Goal::Host(HostGoal::PackageSource(source.clone())), &[])
+    });
     let any = |name: &str| Package { name: name.to_owned(), version: None };
     let pinned = |name: &str| Package {
         name: name.to_owned(),
@@ -72,7 +72,7 @@ fn packages(draft: &mut Draft, spec: &ClusterSpec, node: &NodeSpec) -> StepId {
         packages.push(any("haproxy"));
     }
     let after = source.as_slice();
-    draft.add(&node.name, Goal::Packages(Packages { packages }), after)
+    draft.add(&node.name, Goal::Host(HostGoal::Packages(Packages { packages })), after)
 }
 
 fn containers(
@@ -81,13 +81,13 @@ fn containers(
     node: &NodeSpec,
     packages: &StepId,
 ) -> [StepId; 3] {
-    let configured = Goal::Containerd(Containerd {
+    let configured = Goal::Runtime(RuntimeGoal::Containerd(Containerd {
         sandbox_image: spec.containerd.sandbox_image.clone(),
         systemd_cgroup: spec.containerd.systemd_cgroup,
         restrict_oom_score_adj: spec.containerd.restrict_oom_score_adj,
-    });
+    }));
     let configured = draft.add(&node.name, configured, std::slice::from_ref(packages));
-    let runs = Goal::ServiceRunning(Service { unit: "containerd".to_owned() });
+    let runs = Goal::Host(HostGoal::ServiceRunning(Service { unit: "containerd".to_owned() }));
     let runs = draft.add(&node.name, runs, std::slice::from_ref(&configured));
     let held = draft.add(&node.name, images(spec, node), &[packages.clone(), runs.clone()]);
     [configured, runs, held]
@@ -99,7 +99,7 @@ fn images(spec: &ClusterSpec, node: &NodeSpec) -> Goal {
         Plugin::None => BTreeSet::new(),
     };
     names.insert(spec.containerd.sandbox_image.clone());
-    Goal::Images(Images {
+    Goal::Runtime(RuntimeGoal::Images(Images {
         release: Release {
             version: spec.version,
             image_repository: spec.kubeadm.image_repository.clone(),
@@ -107,5 +107,5 @@ fn images(spec: &ClusterSpec, node: &NodeSpec) -> Goal {
         },
         names,
         archives: spec.images.clone(),
-    })
+    }))
 }

@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use quorate_proto::goal::{MemberRemoval, NodeRemoval};
-use quorate_proto::{EtcdFacts, EtcdMember, Goal, NodeName};
+use quorate_proto::goal::{ClusterGoal, EtcdGoal, Kind, MemberRemoval, NodeRemoval};
+use quorate_proto::{EtcdFacts, EtcdMember, Goal, GoalId, NodeName};
 
 use super::draft::Draft;
 use super::membership::{Gate, is_of, view};
@@ -44,16 +44,17 @@ pub(super) fn outline(
     // etcd first: a node that Kubernetes has forgotten leaves nobody to ask whose the member was.
     let mut before = Vec::new();
     if let Some(member) = member_of(removal, spec, &etcd)? {
-        let goal = Goal::EtcdMemberRemoved(MemberRemoval {
+        let goal = Goal::Etcd(EtcdGoal::EtcdMemberRemoved(MemberRemoval {
             on: draft.kube(seat, standing.entry(&seat.name)),
             node: node.clone(),
             id: member.id,
             peer_url: member.peer_urls.first().cloned().unwrap_or_default(),
             alive: *alive,
-        });
+        }));
         before.push(draft.add_in(Lane::Membership, &seat.name, goal, &[]));
     }
-    let goal = Goal::NodeRemoved(NodeRemoval { node: node.clone(), alive: *alive });
+    let goal =
+        Goal::Cluster(ClusterGoal::NodeRemoved(NodeRemoval { node: node.clone(), alive: *alive }));
     draft.add(&seat.name, goal, &before);
     Ok(draft.finish())
 }
@@ -87,7 +88,7 @@ fn member_of<'f>(
 /// Whether a member that is left to remove may be removed now; `None` where there is none.
 pub(super) fn gate(left: &[&Step], observed: &Observed) -> Result<Option<Gate>, Blocked> {
     let removal = left.iter().find_map(|step| {
-        let Goal::EtcdMemberRemoved(removal) = &step.goal else { return None };
+        let Goal::Etcd(EtcdGoal::EtcdMemberRemoved(removal)) = &step.goal else { return None };
         Some((step, removal))
     });
     let Some((step, removal)) = removal else { return Ok(None) };
@@ -130,7 +131,7 @@ fn nobody_else_changes(
     }
     for node in observed.nodes.keys() {
         let under_way = observed.facts(node).and_then(|facts| facts.under_way.as_ref());
-        let Some(operation) = under_way.filter(|it| it.goal.starts_with("etcd-member")) else {
+        let Some(operation) = under_way.filter(|it| may_change_membership(&it.goal)) else {
             continue;
         };
         // The very step was ordered before, and this run follows it.
@@ -140,4 +141,9 @@ fn nobody_else_changes(
         }
     }
     Ok(())
+}
+
+/// A goal that only another version knows may change anything.
+fn may_change_membership(goal: &GoalId) -> bool {
+    goal.kind().is_none_or(|kind| [Kind::EtcdMember, Kind::EtcdMemberRemoved].contains(&kind))
 }

@@ -167,12 +167,12 @@ impl RunState {
         self.nodes.iter().find(|(name, _)| name == node).and_then(|(_, node)| node.doing.as_ref())
     }
 
-    /// A step in words, "joining etcd"; its goal's id where no event has told them.
-    pub fn words_of<'a>(&'a self, step: &'a StepId) -> &'a str {
+    /// A step in words, "joining etcd"; by its goal's id where no event has told them.
+    pub fn words_of(&self, step: &StepId) -> String {
         let doing = self.doing(&step.node).filter(|doing| doing.step == *step);
         let planned = || self.left.iter().find(|left| left.step == *step);
-        let words = doing.map(|doing| doing.doing.as_str());
-        words.or_else(|| Some(planned()?.doing.as_str())).unwrap_or(&step.goal)
+        let words = doing.map(|doing| &doing.doing).or_else(|| Some(&planned()?.doing));
+        words.cloned().unwrap_or_else(|| step.goal.doing())
     }
 
     /// What a node without work waits for, in words; `None` where nothing is left there.
@@ -215,7 +215,7 @@ impl RunState {
                 } else {
                     self.failed.push(Failed {
                         step: step.clone(),
-                        doing: doing.unwrap_or_else(|| step.goal.clone()),
+                        doing: doing.unwrap_or_else(|| step.goal.doing()),
                         finding: finding.clone(),
                         failure: failure.clone(),
                     });

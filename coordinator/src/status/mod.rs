@@ -67,11 +67,10 @@ impl Status {
     pub fn of(spec: &ClusterSpec, survey: &Survey, runs: &Runs, now_ms: u64) -> Self {
         let observed = &survey.observed;
         let etcd = EtcdStatus::of(spec, observed);
-        let words = node::Words::of(spec, runs);
         let nodes = spec
             .nodes
             .iter()
-            .map(|node| NodeStatus::of(node, observed, etcd.as_ref(), &words, now_ms));
+            .map(|node| NodeStatus::of(node, observed, etcd.as_ref(), runs, now_ms));
         let nodes: Vec<NodeStatus> = nodes.collect();
         let running = runs.holder.as_ref().map(|LockHolder { pid, run, since_ms }| RunningHere {
             run: run.clone(),

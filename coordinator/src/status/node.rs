@@ -1,18 +1,14 @@
 //! One node: how far it has come in the bring-up, and what it is at.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use quorate_proto::{
-    Facts, KubernetesFacts, Machine, NodeName, OperationId, StepId, Term, UnderWay,
-};
+use quorate_proto::{Facts, GoalId, KubernetesFacts, NodeName, OperationId, Term, UnderWay};
 use serde::Serialize;
 
 use super::Runs;
 use super::etcd::{EtcdStatus, MemberState};
-use crate::plan::{ClockOffset, Observed, Sight, outline};
-use crate::run::words;
-use crate::spec::{ClusterSpec, NodeSpec, Role};
+use crate::plan::{Observed, Sight};
+use crate::spec::{NodeSpec, Role};
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,7 +67,7 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OperationStatus {
     pub operation: OperationId,
-    pub goal: String,
+    pub goal: GoalId,
     /// The goal in words: "joining etcd".
     pub doing: String,
     pub term: Term,
@@ -98,7 +94,7 @@ impl NodeStatus {
         node: &NodeSpec,
         observed: &Observed,
         etcd: Option<&EtcdStatus>,
-        words: &Words<'_>,
+        runs: &Runs,
         now_ms: u64,
     ) -> Self {
         let known = observed.cluster_nodes().iter().find(|known| known.name == node.name.as_str());
@@ -112,7 +108,7 @@ impl NodeStatus {
         };
         let under_way = seen.and_then(|(facts, _)| {
             let under_way = facts.under_way.as_ref()?;
-            Some(words.operation(&node.name, under_way, facts.machine.clock_ms, now_ms))
+            Some(OperationStatus::of(under_way, runs, facts.machine.clock_ms, now_ms))
         });
         Self {
             node: node.name.clone(),
@@ -176,73 +172,32 @@ fn early(held: &KubernetesFacts) -> Stage {
     if held.kubelet_version.is_some() { Stage::Installed } else { Stage::Bare }
 }
 
-/// The steps of a specification in a person's words: nodes name their operations by ids alone.
-pub(super) struct Words<'a> {
-    doing: BTreeMap<StepId, String>,
-    runs: &'a Runs,
-}
-
-impl<'a> Words<'a> {
-    /// By all steps that there can be: those of machines that hold nothing yet.
-    pub(super) fn of(spec: &ClusterSpec, runs: &'a Runs) -> Self {
-        let bare = |node: &NodeSpec| {
-            let machine = Machine {
-                machine_id: node.name.to_string(),
-                cpus: u32::MAX,
-                memory_mib: u64::MAX,
-                disk_free_mib: u64::MAX,
-                ..Machine::default()
-            };
-            let facts = Box::new(Facts {
-                audit: None,
-                nodes: None,
-                node: node.name.clone(),
-                agent_version: String::new(),
-                machine,
-                term: Term::default(),
-                under_way: None,
-                kubernetes: KubernetesFacts::default(),
-                etcd: None,
-            });
-            (node.name.clone(), Sight::Seen { facts, clock: ClockOffset::default() })
-        };
-        let observed = Observed { nodes: spec.nodes.iter().map(bare).collect() };
-        let steps = outline(spec, &observed).unwrap_or_default().steps;
-        let doing = steps.into_iter().map(|step| (step.id, words::doing(&step.goal)));
-        Self { doing: doing.collect(), runs }
-    }
-
-    /// Both its beginning and the present are by the node's clock, so that it does not matter how
-    /// that goes.
-    fn operation(
-        &self,
-        node: &NodeName,
-        under_way: &UnderWay,
-        node_now_ms: u64,
-        now_ms: u64,
-    ) -> OperationStatus {
+impl OperationStatus {
+    /// Both its start and the present are by the node's clock, so that it does not matter how that
+    /// goes.
+    fn of(under_way: &UnderWay, runs: &Runs, node_now_ms: u64, now_ms: u64) -> Self {
         let UnderWay { operation, term, goal, since_ms } = under_way.clone();
         let for_ms = node_now_ms.saturating_sub(since_ms);
-        let doing = self.doing.get(&StepId { node: node.clone(), goal: goal.clone() });
-        OperationStatus {
+        Self {
             operation,
-            doing: doing.cloned().unwrap_or_else(|| format!("working on {goal}")),
+            doing: goal.doing(),
             goal,
-            by: self.whose(&term),
+            by: Whose::of(&term, runs),
             term,
             since_ms: now_ms.saturating_sub(for_ms),
             for_ms,
         }
     }
+}
 
-    fn whose(&self, term: &Term) -> Whose {
-        let Runs { holder, recorded } = self.runs;
+impl Whose {
+    fn of(term: &Term, Runs { holder, recorded }: &Runs) -> Self {
         if holder.as_ref().is_some_and(|holder| holder.run == term.run) {
-            Whose::Running
+            Self::Running
         } else if recorded.iter().any(|run| run.id == term.run) {
-            Whose::Over
+            Self::Over
         } else {
-            Whose::Other
+            Self::Other
         }
     }
 }

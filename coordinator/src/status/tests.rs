@@ -115,7 +115,7 @@ spec:
         facts.under_way = Some(UnderWay {
             operation: OperationId("of the run".to_owned()),
             term: Term { number: 4, run: RunId(RUN.to_owned()) },
-            goal: goal.to_owned(),
+            goal: goal.into(),
             since_ms,
         });
         match self.survey.observed.nodes.get_mut(&name(node)) {

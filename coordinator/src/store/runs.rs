@@ -287,7 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         store.begin_run(&run("a", 1)).unwrap();
-        let step = StepId { node: "cp-1".try_into().unwrap(), goal: "packages".to_owned() };
+        let step = StepId { node: "cp-1".try_into().unwrap(), goal: "packages".into() };
         let line = "{\"output\": \"no\"}".to_owned();
         let told = |event| RunEvent::Told { step: step.clone(), event };
         let why = "\"event\":{\"output\":1}".to_owned();

@@ -4,7 +4,6 @@ use quorate_proto::{NodeFacts, NodeName};
 
 use super::{line, plural, summary};
 use crate::plan::{Findings, Observed, Outline};
-use crate::run::words;
 use crate::spec::ClusterSpec;
 
 /// Nodes that do not answer, one a line.
@@ -35,11 +34,7 @@ pub fn text(
                 drifts += 1;
                 line(
                     &mut text,
-                    format_args!(
-                        "{}: it does not hold that {}",
-                        node.name,
-                        words::done(&step.goal)
-                    ),
+                    format_args!("{}: it does not hold that {}", node.name, step.goal.done()),
                 );
                 text += &summary::found(finding, "    ");
             }

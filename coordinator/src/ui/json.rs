@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_that_reads_back() {
-        let step = StepId { node: "cp-2".try_into().unwrap(), goal: "etcd-member".to_owned() };
+        let step = StepId { node: "cp-2".try_into().unwrap(), goal: "etcd-member".into() };
         let activity = Activity { kind: ActivityKind::Kubeadm, text: "kubeadm".to_owned() };
         let event = RunEvent::Told { step, event: Event::Activity(activity) };
         let stamped = Stamped { seq: 7, at_ms: 1200, event };

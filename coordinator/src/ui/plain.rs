@@ -97,7 +97,7 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
             on(&step.node, &format!("is given up on while {doing}, the others go on: {why}"))
         }
         RunEvent::Overdue { step, seconds } => {
-            let doing = state.doing(&step.node).map_or(step.goal.as_str(), |doing| &doing.doing);
+            let doing = state.words_of(step);
             on(&step.node, &format!("still {doing} after {seconds} s; it is not interrupted"))
         }
         RunEvent::Retrying { step, attempt, why } => {

@@ -4,8 +4,7 @@
 use quorate_proto::{Drift, Finding, NodeName};
 
 use super::{line, plural};
-use crate::plan::{Count, Left, Plan, Tolerance, Warning};
-use crate::run::words;
+use crate::plan::{Count, Left, Plan, Tolerance};
 use crate::spec::ClusterSpec;
 
 /// The whole plan. It ends with a line that says how to go on.
@@ -95,7 +94,7 @@ pub fn defaults(defaults: &[(String, String)]) -> String {
 
 fn step(left: &Left) -> String {
     let restarts = left.step.restarts.as_ref().map(|what| format!(" ({what})"));
-    let head = format!("  {}{}\n", words::doing(&left.step.goal), restarts.unwrap_or_default());
+    let head = format!("  {}{}\n", left.step.goal.doing(), restarts.unwrap_or_default());
     match &left.finding {
         // The step is for the time of the run alone; what is found now says nothing about it.
         Finding::Satisfied => head,
@@ -111,8 +110,7 @@ fn drift(drift: &Drift) -> String {
 }
 
 fn held_back(plan: &Plan) -> String {
-    let mut text: String =
-        plan.warnings.iter().map(|known| format!("  {}\n", warning(plan, known))).collect();
+    let mut text: String = plan.warnings.iter().map(|warning| format!("  {warning}\n")).collect();
     if !plan.withheld.is_empty() {
         let mut silent: Vec<&str> =
             plan.withheld.iter().map(|withheld| withheld.silent.as_str()).collect();
@@ -129,19 +127,6 @@ fn held_back(plan: &Plan) -> String {
         );
     }
     if text.is_empty() { text } else { format!("\nheld back or to be known:\n{text}") }
-}
-
-/// A plan names operations by their goals' ids; most are of steps that it has words for.
-fn warning(plan: &Plan, warning: &Warning) -> String {
-    let Warning::UnderWay { node, goal } = warning else { return warning.to_string() };
-    let of_step = |left: &&Left| left.step.id.node == *node && left.step.id.goal == *goal;
-    match plan.steps.iter().find(of_step) {
-        Some(left) => {
-            let doing = words::doing(&left.step.goal);
-            format!("{node} is still {doing} for an earlier run; this run follows it")
-        }
-        None => warning.to_string(),
-    }
 }
 
 fn etcd(tolerance: &Tolerance) -> String {

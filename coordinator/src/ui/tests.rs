@@ -15,7 +15,7 @@ fn node(name: &str) -> NodeName {
 }
 
 fn step(name: &str, goal: &str) -> StepId {
-    StepId { node: node(name), goal: goal.to_owned() }
+    StepId { node: node(name), goal: goal.into() }
 }
 
 fn left(step: StepId, doing: &str, after: Option<&StepId>, lane: Lane) -> PlannedStep {

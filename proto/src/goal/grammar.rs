@@ -49,11 +49,6 @@ pub(super) fn module(text: &str) -> bool {
     of(text, 55, word, |c| c.is_ascii_alphanumeric() || "_-".contains(c))
 }
 
-/// The services that a node of a cluster needs. Any other could be a root shell.
-pub(super) fn unit(text: &str) -> bool {
-    ["containerd", "haproxy", "kubelet"].contains(&text)
-}
-
 /// A name of a file in a folder of apt's.
 pub(super) fn source_name(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';

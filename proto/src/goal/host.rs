@@ -5,9 +5,22 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Sha256;
+use super::grammar as is;
+use super::validate::{Invalid, few, text, url};
 use crate::id::NodeName;
-use crate::version::KubernetesVersion;
+
+/// A goal of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostGoal {
+    Hosts(Hosts),
+    SwapOff,
+    KernelModules(KernelModules),
+    Sysctls(Sysctls),
+    PackageSource(PackageSource),
+    Packages(Packages),
+    ServiceRunning(Service),
+}
 
 /// /etc/hosts names every node, in a block of our own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,18 +73,6 @@ pub struct Package {
     pub version: Option<String>,
 }
 
-/// containerd is configured for the kubelet (/etc/containerd/config.toml) and runs with that file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Containerd {
-    /// The pause image that kubeadm's version asks for.
-    pub sandbox_image: String,
-    /// cgroups are made by systemd, as the kubelet's `cgroupDriver: systemd` needs.
-    pub systemd_cgroup: bool,
-    /// For machines whose containerd lacks `CAP_SYS_RESOURCE`.
-    pub restrict_oom_score_adj: bool,
-}
-
 /// A unit is active, and enabled for the next boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,35 +81,70 @@ pub struct Service {
     pub unit: String,
 }
 
-/// containerd holds the images that the node needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Images {
-    pub release: Release,
-    /// Further images, such as the network plugin's: full names with tags.
-    pub names: BTreeSet<String>,
-    /// Where missing images come from; empty: they are pulled from their registries.
-    pub archives: Vec<Archive>,
+impl HostGoal {
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Hosts(Hosts { entries }) => few("the list of hosts", entries.len()),
+            Self::SwapOff => Ok(()),
+            Self::KernelModules(goal) => goal.validate(),
+            Self::Sysctls(goal) => goal.validate(),
+            Self::PackageSource(goal) => goal.validate(),
+            Self::Packages(goal) => goal.validate(),
+            Self::ServiceRunning(Service { unit }) => {
+                // Any other service could be a root shell.
+                let good = ["containerd", "haproxy", "kubelet"].contains(&unit.as_str());
+                text("the service", unit, good, "one that a node of a cluster needs")
+            }
+        }
+    }
 }
 
-/// The images that `kubeadm config images list` names for a version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Release {
-    pub version: KubernetesVersion,
-    /// `imageRepository`, where it is not registry.k8s.io.
-    pub image_repository: Option<String>,
-    /// A worker needs only kube-proxy, CoreDNS and pause.
-    pub control_plane: bool,
+impl KernelModules {
+    fn validate(&self) -> Result<(), Invalid> {
+        few("the list of modules", self.modules.len())?;
+        self.modules.iter().try_for_each(|module| {
+            text("the kernel module", module, is::module(module), "a module's name")
+        })
+    }
 }
 
-/// An image archive, as `docker save` or `ctr images export` writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Archive {
-    /// http, https or file.
-    pub url: String,
-    pub sha256: Sha256,
-    /// The images in it; empty: not told, so it is imported wherever an image is missing.
-    pub names: BTreeSet<String>,
+impl Sysctls {
+    fn validate(&self) -> Result<(), Invalid> {
+        few("the list of kernel parameters", self.values.len())?;
+        self.values.iter().try_for_each(|(key, value)| {
+            text("the kernel parameter", key, is::sysctl(key), "one that quorate sets")?;
+            let wanted = "a number, up to four of them, or a plain word";
+            text("the value of a kernel parameter", value, is::sysctl_value(value), wanted)
+        })
+    }
+}
+
+impl PackageSource {
+    fn validate(&self) -> Result<(), Invalid> {
+        let Self { name, url: address, suite, components, key } = self;
+        let wanted = "a name of letters, digits, '-' and '_'";
+        text("the repository's name", name, is::source_name(name), wanted)?;
+        url("the repository", address)?;
+        few("the list of components", components.len())?;
+        components.iter().chain([suite]).try_for_each(|word| {
+            let wanted = "one word that begins with no dash";
+            text("the suite or component", word, is::word(word), wanted)
+        })?;
+        let private = key.contains("PRIVATE KEY");
+        let good = is::lines(key, is::KEY) && !private;
+        let shown = if private { "(a private key)" } else { key };
+        text("the repository's key", shown, good, "an armored public key of at most 1 MiB")
+    }
+}
+
+impl Packages {
+    fn validate(&self) -> Result<(), Invalid> {
+        few("the list of packages", self.packages.len())?;
+        self.packages.iter().try_for_each(|Package { name, version }| {
+            text("the package", name, is::package(name), "a name of 2 to 128 of a-z, 0-9, '+.-'")?;
+            let version = version.as_deref().unwrap_or("0");
+            let wanted = "a digit and up to 63 letters, digits and '.+:~_-'";
+            text("the package's version", version, is::package_version(version), wanted)
+        })
+    }
 }

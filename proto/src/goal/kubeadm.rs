@@ -1,4 +1,4 @@
-//! What kubeadm's goals need to know of the cluster and of the node.
+//! Goals of kubeadm's phases, and what they need to know of the node and its cluster.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,28 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::grammar as is;
+use super::validate::{Invalid, few, image, text};
 use crate::digest::Sha256;
 use crate::id::NodeName;
 use crate::version::KubernetesVersion;
 
 /// Where the images of Kubernetes come from, unless a specification names another repository.
 pub const REGISTRY: &str = "registry.k8s.io";
+
+/// A goal of kubeadm's phases, in the order in which a control plane comes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KubeadmGoal {
+    Certificates,
+    Kubeconfigs,
+    KubeletStarted,
+    StaticPods,
+    ApiServerReady,
+    KubeletCertificate,
+    ControlPlaneMarked,
+    AdminKubeconfig,
+}
 
 /// A node as kubeadm's goals see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,3 +135,78 @@ impl fmt::Display for Endpoint {
         }
     }
 }
+
+impl KubeNode {
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        let Cluster {
+            name,
+            version: _,
+            endpoint: Endpoint { host, port: _ },
+            api_port: _,
+            pod_subnet: _,
+            service_subnet: _,
+            dns_domain,
+            ca: _,
+            control_planes,
+            cert_sans,
+            kubelet,
+            kube_proxy,
+            extra_args,
+            ignore_preflight_errors,
+            image_repository,
+        } = &self.cluster;
+        text("the cluster's name", name, is::label(name), "a DNS label")?;
+        text("the endpoint", host, is::host(host), "an address or a DNS name")?;
+        text("the cluster's domain", dns_domain, is::dns_name(dns_domain), "a DNS name")?;
+        few("the list of control planes", control_planes.len())?;
+        few("the list of names in certificates", cert_sans.len())?;
+        cert_sans.iter().try_for_each(|name| {
+            text("the name in certificates", name, is::host(name), "an address or a DNS name")
+        })?;
+        configuration(kubelet)?;
+        configuration(kube_proxy)?;
+        extra_args.validate()?;
+        few("the list of preflight checks", ignore_preflight_errors.len())?;
+        ignore_preflight_errors.iter().try_for_each(|check| {
+            text("the preflight check", check, is::preflight_check(check), "a check of kubeadm's")
+        })?;
+        image_repository.iter().try_for_each(|name| image(name))
+    }
+}
+
+impl ExtraArgs {
+    fn validate(&self) -> Result<(), Invalid> {
+        let Self { api_server, controller_manager, scheduler, etcd, kubelet } = self;
+        for arguments in [api_server, controller_manager, scheduler, etcd, kubelet] {
+            few("the list of arguments", arguments.len())?;
+            for (name, value) in arguments {
+                text("the argument", name, is::argument(name), "a name without dashes before it")?;
+                text("the value of an argument", value, is::line(value), LINE)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// serde_json reads nothing that is nested deeper than 128.
+fn configuration(fields: &Map<String, Value>) -> Result<(), Invalid> {
+    few("the list of fields", fields.len())?;
+    fields.iter().try_for_each(|(name, value)| {
+        text("the field", name, is::line(name), LINE)?;
+        value_of_field(value)
+    })
+}
+
+fn value_of_field(value: &Value) -> Result<(), Invalid> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Value::String(value) => text("the value of a field", value, is::line(value), LINE),
+        Value::Array(values) => {
+            few("the list in a field", values.len())?;
+            values.iter().try_for_each(value_of_field)
+        }
+        Value::Object(fields) => configuration(fields),
+    }
+}
+
+const LINE: &str = "one line of at most 4096 bytes without control characters";

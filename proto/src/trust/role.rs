@@ -136,41 +136,11 @@ impl Right {
         self.rule().method
     }
 
-    /// What an order for this goal is. Goals are named one by one, so that a new one gets its line.
+    /// The call that an operation for this goal is.
     pub fn of_order(goal: &Goal) -> Self {
-        match goal {
-            Goal::EtcdMemberRemoved(_) | Goal::NodeRemoved(_) => Self::Remove,
-            Goal::Hosts(_)
-            | Goal::SwapOff
-            | Goal::KernelModules(_)
-            | Goal::Sysctls(_)
-            | Goal::PackageSource(_)
-            | Goal::Packages(_)
-            | Goal::Containerd(_)
-            | Goal::ServiceRunning(_)
-            | Goal::Images(_)
-            | Goal::LoadBalancer(_)
-            | Goal::Certificates(_)
-            | Goal::Kubeconfigs(_)
-            | Goal::KubeletStarted(_)
-            | Goal::EtcdMember(_)
-            | Goal::StaticPods(_)
-            | Goal::ApiServerReady(_)
-            | Goal::KubeletCertificate(_)
-            | Goal::ControlPlaneMarked(_)
-            | Goal::AdminKubeconfig(_)
-            | Goal::ClusterConfig(_)
-            | Goal::JoinAccess(_)
-            | Goal::Addons(_)
-            | Goal::JoinOffered(_)
-            | Goal::JoinWithdrawn(_)
-            | Goal::Network(_)
-            | Goal::NodeReady(_)
-            | Goal::SystemPodsReady
-            | Goal::EtcdHealthy(_)
-            | Goal::EndpointReady(_)
-            | Goal::BackendsUp(_)
-            | Goal::ClusterDns(_) => Self::Ensure,
+        match goal.traits().least_role {
+            Role::Viewer | Role::Operator => Self::Ensure,
+            Role::Admin => Self::Remove,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use quorate::run::RunEvent;
+use quorate_proto::goal::Kind;
 use quorate_proto::{Activity, ActivityKind, Event};
 
 /// When to strike.
@@ -15,7 +16,7 @@ pub enum Moment {
     Work { node: &'static str, kind: ActivityKind },
     /// An order of each goal that was not seen yet: right before it is sent, and once the node
     /// has taken it. Strikes many times.
-    Orders { before: BTreeSet<String>, after: BTreeSet<String> },
+    Orders { before: BTreeSet<Kind>, after: BTreeSet<Kind> },
 }
 
 impl Moment {
@@ -38,12 +39,12 @@ impl Moment {
     pub fn is_now(&mut self, event: &RunEvent) -> bool {
         match (self, event) {
             (Self::Orders { before, .. }, RunEvent::Dispatched { step, .. }) => {
-                before.insert(kind(&step.goal))
+                step.goal.kind().is_some_and(|kind| before.insert(kind))
             }
             (
                 Self::Orders { after, .. },
                 RunEvent::Told { step, event: Event::Started { attached: false } },
-            ) => after.insert(kind(&step.goal)),
+            ) => step.goal.kind().is_some_and(|kind| after.insert(kind)),
             (
                 Self::Phase { node, phase },
                 RunEvent::Told { step, event: Event::Activity(activity) },
@@ -97,9 +98,4 @@ fn is_phase(activity: &Activity, phase: &str) -> bool {
         }
         None => told.starts_with(phase),
     })
-}
-
-/// A goal without what it is about: `node-ready:cp-1` is of the kind `node-ready`.
-fn kind(goal: &str) -> String {
-    goal.split(':').next().unwrap_or(goal).to_owned()
 }

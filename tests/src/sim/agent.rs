@@ -1,5 +1,6 @@
 //! The simulated agents: they take orders, work, answer, and remember.
 
+use quorate_proto::goal::{EtcdGoal, KubeadmGoal};
 use quorate_proto::{Goal, NodeName, StepId};
 
 use super::etcd::Obstacle;
@@ -75,7 +76,10 @@ impl SimCluster {
             return Some(told.clone());
         }
         // Joins are what takes long, and what must not run side by side.
-        let joins = matches!(&*order.goal, Goal::EtcdMember(_) | Goal::KubeletCertificate(_));
+        let joins = matches!(
+            &*order.goal,
+            Goal::Etcd(EtcdGoal::EtcdMember(_)) | Goal::Kubeadm(KubeadmGoal::KubeletCertificate, _)
+        );
         let slow = self.weather.slow * if joins { 4 } else { 1 };
         let left = if !self.faults || !random.percent(slow) {
             3 + random.below(4)

@@ -1,6 +1,7 @@
 //! What a node's agent reports of it.
 
 use quorate::spec::Role;
+use quorate_proto::goal::Kind;
 use quorate_proto::{CaFacts, Facts, InForce, KubernetesFacts, NodeName, Sha256, UnderWay};
 
 use super::world::SimCluster;
@@ -18,7 +19,8 @@ impl SimCluster {
         });
         let authority =
             |number: u64| CaFacts { pem: String::new(), spki: Sha256::of(&number.to_be_bytes()) };
-        let pods = [("etcd", node.etcd_pod), ("kube-apiserver", self.holds(name, "static-pods"))];
+        let pods =
+            [("etcd", node.etcd_pod), ("kube-apiserver", self.holds(name, Kind::StaticPods))];
         Facts {
             audit: None,
             nodes: None,
@@ -31,7 +33,7 @@ impl SimCluster {
                 ca: node.authority.map(authority),
                 ca_key: plane && node.authority.is_some(),
                 super_admin: node.super_admin,
-                kubelet_conf: node.super_admin || self.holds(name, "kubelet-certificate"),
+                kubelet_conf: node.super_admin || self.holds(name, Kind::KubeletCertificate),
                 static_pods: pods.iter().filter(|pod| pod.1).map(|pod| pod.0.to_owned()).collect(),
                 etcd_data: node.etcd_data,
                 kubelet_version: None,
@@ -43,7 +45,7 @@ impl SimCluster {
 
     /// Control planes run by what the cluster was initialised with; workers say nothing of it here.
     fn in_force(&self, name: &NodeName) -> InForce {
-        let spec = self.initialised_as.as_ref().filter(|_| self.holds(name, "static-pods"));
+        let spec = self.initialised_as.as_ref().filter(|_| self.holds(name, Kind::StaticPods));
         spec.map_or_else(InForce::default, |spec| InForce {
             name: Some(spec.name.clone()),
             version: Some(spec.version),

@@ -2,7 +2,7 @@
 
 use quorate::plan::Procedure;
 use quorate_proto::Goal;
-use quorate_proto::goal::Entry;
+use quorate_proto::goal::{Entry, EtcdGoal, KubeadmGoal};
 
 use super::world::SimCluster;
 
@@ -30,9 +30,14 @@ impl SimCluster {
             }
             for operation in [&node.operation, &node.stray].into_iter().flatten() {
                 let goal = &*operation.goal;
-                let joins = matches!(goal, Goal::EtcdMember(_)) && !self.etcd.is_voter(name);
+                let joins = matches!(goal, Goal::Etcd(EtcdGoal::EtcdMember(_)))
+                    && !self.etcd.is_voter(name);
                 members += usize::from(joins);
-                if let Goal::KubeletStarted(kube) | Goal::KubeletCertificate(kube) = goal {
+                if let Goal::Kubeadm(
+                    KubeadmGoal::KubeletStarted | KubeadmGoal::KubeletCertificate,
+                    kube,
+                ) = goal
+                {
                     workers += usize::from(kube.entry == Entry::Worker);
                 }
             }

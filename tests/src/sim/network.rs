@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_proto::{Finding, Goal, NodeName, OperationId, RunId, StepId, Term};
+use quorate_proto::{Finding, Goal, GoalId, NodeName, OperationId, RunId, StepId, Term};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Network {
@@ -43,7 +43,7 @@ pub(super) enum Told {
     },
     Busy {
         operation: OperationId,
-        goal: String,
+        goal: GoalId,
     },
     /// It obeys a newer run.
     Superseded,

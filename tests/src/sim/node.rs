@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use quorate_proto::goal::Kind;
 use quorate_proto::{Goal, Machine, OperationId, RunId, Term};
 
 use super::network::Told;
@@ -13,8 +14,10 @@ pub(super) struct SimNode {
     pub machine: Machine,
     pub address: Option<IpAddr>,
     pub clock_offset_ms: i64,
+    /// Every goal of preparation holds.
+    pub prepared: bool,
     /// Kinds of goals that hold on its disk.
-    pub held: BTreeSet<&'static str>,
+    pub held: BTreeSet<Kind>,
     /// Which certificate authority it holds: the first that was made has number 1.
     pub authority: Option<u64>,
     pub super_admin: bool,

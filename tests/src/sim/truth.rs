@@ -1,23 +1,25 @@
 //! What a check finds and what an apply changes, goal by goal.
 
 use quorate::spec::Role;
-use quorate_proto::goal::Entry;
+use quorate_proto::goal::{
+    Asks, BalancerGoal, ClusterGoal, Entry, EtcdGoal, Kind, KubeadmGoal, Material,
+};
 use quorate_proto::{Drift, Finding, Goal, NodeName, RunId};
 
 use super::etcd::Obstacle;
 use super::node::{Machinery, Operation};
-use super::world::{PREPARED, SimCluster};
+use super::world::SimCluster;
 
 impl SimCluster {
     /// The finding that the node's agent would report.
     pub(super) fn check(&self, node: &NodeName, goal: &Goal) -> Finding {
-        if self.usurped && matches!(goal, Goal::EndpointReady(_)) {
+        if self.usurped && matches!(goal, Goal::Cluster(ClusterGoal::EndpointReady(_))) {
             return Finding::Refused { why: "another cluster answers at the endpoint".to_owned() };
         }
-        if needs_api(goal) && !self.api_answers_to(node) {
+        if goal.traits().asks == Asks::Api && !self.api_answers_to(node) {
             return Finding::Unknown { why: "the API does not answer".to_owned() };
         }
-        if let Goal::NodeRemoved(removal) = goal
+        if let Goal::Cluster(ClusterGoal::NodeRemoved(removal)) = goal
             && !removal.alive
             && self.is_ready(&removal.node)
             && !self.is_silent(&removal.node)
@@ -27,63 +29,55 @@ impl SimCluster {
         if self.is_true(node, goal) {
             return Finding::Satisfied;
         }
-        Finding::Drifted(vec![Drift::new(goal.kind(), "not there", "there")])
+        Finding::Drifted(vec![Drift::new(goal.kind().as_str(), "not there", "there")])
     }
 
     fn is_true(&self, node: &NodeName, goal: &Goal) -> bool {
         let balanced = || {
             self.names(Role::LoadBalancer).all(|balancer| {
-                self.holds(balancer, PREPARED) || self.holds(balancer, "load-balancer")
+                self.node(balancer).prepared || self.holds(balancer, Kind::LoadBalancer)
             })
         };
+        let kind = goal.kind();
         match goal {
-            Goal::EtcdMember(_) => self.is_member(node),
-            Goal::ApiServerReady(_) => self.serves(node),
-            Goal::ClusterConfig(_) | Goal::JoinAccess(_) | Goal::Addons(_) | Goal::Network(_) => {
-                self.once.contains(goal.kind())
+            Goal::Host(_) | Goal::Runtime(_) | Goal::Balancer(BalancerGoal::LoadBalancer(_)) => {
+                self.node(node).prepared || self.holds(node, kind)
             }
-            Goal::JoinOffered(offer) => {
-                self.tokens.len() == 1 && (self.sealed.is_some() || !offer.certificates)
+            Goal::Balancer(BalancerGoal::BackendsUp(_)) => {
+                balanced() && self.names(Role::ControlPlane).all(|name| self.serves(name))
             }
-            Goal::JoinWithdrawn(_) => self.tokens.is_empty() && self.sealed.is_none(),
-            Goal::NodeReady(name) => self.is_ready(name),
-            Goal::SystemPodsReady | Goal::ClusterDns(_) => {
-                let nodes = self.names(Role::ControlPlane).chain(self.names(Role::Worker));
-                self.once.contains("addons") && nodes.into_iter().all(|name| self.is_ready(name))
-            }
-            Goal::EtcdHealthy(_) => {
+            Goal::Etcd(EtcdGoal::EtcdMember(_)) => self.is_member(node),
+            Goal::Etcd(EtcdGoal::EtcdHealthy(_)) => {
                 self.names(Role::ControlPlane).all(|name| self.is_member(name))
                     && self.etcd.members.len() == self.names(Role::ControlPlane).count()
             }
-            Goal::EndpointReady(_) => balanced() && self.api_answers(),
-            Goal::BackendsUp(_) => {
-                balanced() && self.names(Role::ControlPlane).all(|name| self.serves(name))
+            Goal::Etcd(EtcdGoal::EtcdMemberRemoved(removal)) => {
+                self.etcd.member(&removal.node).is_none()
             }
-            Goal::EtcdMemberRemoved(removal) => self.etcd.member(&removal.node).is_none(),
-            Goal::NodeRemoved(removal) => !self.holds(&removal.node, "kubelet-certificate"),
-            Goal::Certificates(_)
-            | Goal::Kubeconfigs(_)
-            | Goal::KubeletStarted(_)
-            | Goal::StaticPods(_)
-            | Goal::KubeletCertificate(_)
-            | Goal::ControlPlaneMarked(_)
-            | Goal::AdminKubeconfig(_) => self.holds(node, goal.kind()),
-            Goal::Hosts(_)
-            | Goal::SwapOff
-            | Goal::KernelModules(_)
-            | Goal::Sysctls(_)
-            | Goal::PackageSource(_)
-            | Goal::Packages(_)
-            | Goal::Containerd(_)
-            | Goal::ServiceRunning(_)
-            | Goal::Images(_)
-            | Goal::LoadBalancer(_) => self.holds(node, PREPARED) || self.holds(node, goal.kind()),
+            Goal::Kubeadm(KubeadmGoal::ApiServerReady, _) => self.serves(node),
+            Goal::Kubeadm(..) => self.holds(node, kind),
+            Goal::Cluster(ClusterGoal::JoinOffered(offer)) => {
+                self.tokens.len() == 1 && (self.sealed.is_some() || !offer.certificates)
+            }
+            Goal::Cluster(ClusterGoal::JoinWithdrawn(_)) => {
+                self.tokens.is_empty() && self.sealed.is_none()
+            }
+            Goal::Cluster(ClusterGoal::NodeReady(name)) => self.is_ready(name),
+            Goal::Cluster(ClusterGoal::SystemPodsReady | ClusterGoal::ClusterDns(_)) => {
+                let nodes = self.names(Role::ControlPlane).chain(self.names(Role::Worker));
+                self.once.contains(&Kind::Addons) && nodes.into_iter().all(|it| self.is_ready(it))
+            }
+            Goal::Cluster(ClusterGoal::EndpointReady(_)) => balanced() && self.api_answers(),
+            Goal::Cluster(ClusterGoal::NodeRemoved(removal)) => {
+                !self.holds(&removal.node, Kind::KubeletCertificate)
+            }
+            Goal::Cluster(_) => self.once.contains(&kind),
         }
     }
 
     fn is_ready(&self, node: &NodeName) -> bool {
         let runs = self.nodes.get(node).is_some_and(|node| node.machinery == Machinery::Running);
-        runs && self.holds(node, "kubelet-certificate") && self.once.contains("network")
+        runs && self.holds(node, Kind::KubeletCertificate) && self.once.contains(&Kind::Network)
     }
 
     /// What an apply has changed when so many events of it are left; at none it has come to its end.
@@ -96,7 +90,7 @@ impl SimCluster {
         operation: &Operation,
     ) -> Result<(), Obstacle> {
         let goal = &*operation.goal;
-        if let Goal::EtcdMember(kube) = goal {
+        if let Goal::Etcd(EtcdGoal::EtcdMember(kube)) = goal {
             return self.join_etcd(node, kube.entry, operation);
         }
         if operation.left == 0 {
@@ -140,90 +134,55 @@ impl SimCluster {
         self.api_answers() && material.is_some_and(|run| self.tokens.contains(run))
     }
 
+    /// Goals that wait for Kubernetes do not come here, nor does a join of etcd.
     fn finish_effect(&mut self, node: &NodeName, goal: &Goal, material: Option<&RunId>) {
+        if goal.traits().asks == Asks::Api && !self.api_answers_to(node) {
+            return;
+        }
         match goal {
-            Goal::Certificates(kube) => self.certify(node, kube.entry, goal, material),
-            Goal::Kubeconfigs(kube) if kube.entry == Entry::Founder => {
-                self.node_mut(node).super_admin = true;
-                self.hold(node, goal);
-            }
-            Goal::KubeletStarted(kube) if kube.entry == Entry::Worker => {
-                if self.may_join(material) {
-                    self.node_mut(node).authority = Some(1);
-                    self.hold(node, goal);
-                }
-            }
-            Goal::KubeletStarted(kube) => {
-                if kube.entry == Entry::Founder || self.may_join(material) {
-                    self.hold(node, goal);
-                }
-            }
-            // They need the authority, which a further control plane has downloaded.
-            Goal::Kubeconfigs(_) | Goal::StaticPods(_) => {
-                if self.node(node).authority.is_some() {
-                    self.hold(node, goal);
-                }
-            }
-            Goal::KubeletCertificate(kube) => {
-                let founder = kube.entry == Entry::Founder && self.api_answers();
-                if founder || self.may_join(material) {
-                    self.hold(node, goal);
-                }
-            }
-            Goal::ClusterConfig(_) | Goal::JoinAccess(_) | Goal::Addons(_) | Goal::Network(_) => {
-                if self.api_answers_to(node) {
-                    self.once.insert(goal.kind());
-                    // kubeadm makes a token with the access.
-                    let access = matches!(goal, Goal::JoinAccess(_));
-                    self.tokens.extend(material.filter(|_| access).cloned());
-                }
-            }
-            Goal::JoinOffered(offer) => {
-                if self.api_answers_to(node) {
-                    self.tokens = material.cloned().into_iter().collect();
-                    self.sealed = material.filter(|_| offer.certificates).cloned();
-                }
-            }
-            Goal::JoinWithdrawn(_) => {
-                if self.api_answers_to(node) {
-                    self.tokens.clear();
-                    self.sealed = None;
-                }
-            }
-            Goal::EtcdMemberRemoved(removal) => {
+            Goal::Host(_) | Goal::Runtime(_) | Goal::Balancer(_) => self.hold(node, goal),
+            Goal::Etcd(EtcdGoal::EtcdMemberRemoved(removal)) => {
                 self.etcd.members.retain(|member| member.node != removal.node);
             }
-            Goal::NodeRemoved(removal) => {
+            Goal::Etcd(_) => {}
+            Goal::Kubeadm(KubeadmGoal::Certificates, kube) => {
+                self.certify(node, kube.entry, goal, material);
+            }
+            Goal::Kubeadm(phase, kube) => {
+                let signs = *phase == KubeadmGoal::KubeletCertificate;
+                let admitted = match goal.material() {
+                    Material::None => !signs || self.api_answers(),
+                    Material::Token | Material::TokenAndCertificates => self.may_join(material),
+                };
+                if !admitted {
+                    return;
+                }
+                if *phase == KubeadmGoal::Kubeconfigs && kube.entry == Entry::Founder {
+                    self.node_mut(node).super_admin = true;
+                }
+                if kube.entry == Entry::Worker {
+                    self.node_mut(node).authority = Some(1);
+                }
+                self.hold(node, goal);
+            }
+            Goal::Cluster(ClusterGoal::JoinOffered(offer)) => {
+                self.tokens = material.cloned().into_iter().collect();
+                self.sealed = material.filter(|_| offer.certificates).cloned();
+            }
+            Goal::Cluster(ClusterGoal::JoinWithdrawn(_)) => {
+                self.tokens.clear();
+                self.sealed = None;
+            }
+            Goal::Cluster(ClusterGoal::NodeRemoved(removal)) => {
                 if let Some(node) = self.nodes.get_mut(&removal.node) {
-                    node.held.remove("kubelet-certificate");
+                    node.held.remove(&Kind::KubeletCertificate);
                 }
             }
-            Goal::ControlPlaneMarked(_) => {
-                if self.api_answers_to(node) {
-                    self.hold(node, goal);
-                }
+            Goal::Cluster(_) => {
+                self.once.insert(goal.kind());
+                // kubeadm makes a token with the access.
+                self.tokens.extend(material.filter(|_| goal.creates_token()).cloned());
             }
-            // Nothing but time brings these about.
-            Goal::ApiServerReady(_)
-            | Goal::NodeReady(_)
-            | Goal::SystemPodsReady
-            | Goal::EtcdHealthy(_)
-            | Goal::EndpointReady(_)
-            | Goal::BackendsUp(_)
-            | Goal::ClusterDns(_)
-            // Looked after by `join_etcd`.
-            | Goal::EtcdMember(_) => {}
-            Goal::AdminKubeconfig(_)
-            | Goal::Hosts(_)
-            | Goal::SwapOff
-            | Goal::KernelModules(_)
-            | Goal::Sysctls(_)
-            | Goal::PackageSource(_)
-            | Goal::Packages(_)
-            | Goal::Containerd(_)
-            | Goal::ServiceRunning(_)
-            | Goal::Images(_)
-            | Goal::LoadBalancer(_) => self.hold(node, goal),
         }
     }
 
@@ -254,21 +213,4 @@ impl SimCluster {
         let plane = self.names(Role::ControlPlane).any(|plane| plane == node);
         if plane { self.serves(node) } else { self.api_answers() }
     }
-}
-
-fn needs_api(goal: &Goal) -> bool {
-    matches!(
-        goal,
-        Goal::ClusterConfig(_)
-            | Goal::JoinAccess(_)
-            | Goal::Addons(_)
-            | Goal::JoinOffered(_)
-            | Goal::JoinWithdrawn(_)
-            | Goal::Network(_)
-            | Goal::NodeReady(_)
-            | Goal::SystemPodsReady
-            | Goal::ClusterDns(_)
-            | Goal::ControlPlaneMarked(_)
-            | Goal::NodeRemoved(_)
-    )
 }

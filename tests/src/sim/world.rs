@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::plan::Procedure;
 use quorate::spec::{ClusterSpec, Role};
+use quorate_proto::goal::Kind;
 use quorate_proto::{Machine, NodeName, RunId, StepId};
 
 use super::etcd::Etcd;
@@ -24,7 +25,7 @@ pub struct SimCluster {
     pub(super) nodes: BTreeMap<NodeName, SimNode>,
     pub(super) etcd: Etcd,
     /// Goals that the cluster holds once.
-    pub(super) once: BTreeSet<&'static str>,
+    pub(super) once: BTreeSet<Kind>,
     /// The runs whose bootstrap tokens are in the cluster.
     pub(super) tokens: BTreeSet<RunId>,
     /// The run whose key seals the shared certificates, where they are offered.
@@ -92,7 +93,7 @@ impl SimCluster {
             self.nodes.entry(node.name.clone()).or_insert_with(|| SimNode {
                 machine,
                 address: Some(node.address),
-                held: self.prepared.then_some(PREPARED).into_iter().collect(),
+                prepared: self.prepared,
                 ..SimNode::default()
             });
         }
@@ -146,27 +147,27 @@ impl SimCluster {
         let planes: BTreeSet<_> = self.names(Role::ControlPlane).collect();
         let voters: BTreeSet<_> = self.etcd.voters().map(|member| &member.node).collect();
         let joined = self.names(Role::ControlPlane).chain(self.names(Role::Worker)).all(|node| {
-            self.holds(node, "kubelet-certificate") && self.node(node).authority == Some(1)
+            self.holds(node, Kind::KubeletCertificate) && self.node(node).authority == Some(1)
         });
-        let once = ["cluster-config", "join-access", "addons", "network"];
+        let once = [Kind::ClusterConfig, Kind::JoinAccess, Kind::Addons, Kind::Network];
         planes == voters
             && self.etcd.members.len() == planes.len()
             && joined
-            && planes.iter().all(|node| self.holds(node, "static-pods"))
-            && once.iter().all(|goal| self.once.contains(*goal))
+            && planes.iter().all(|node| self.holds(node, Kind::StaticPods))
+            && once.iter().all(|kind| self.once.contains(kind))
     }
 
     pub(super) fn names(&self, role: Role) -> impl Iterator<Item = &NodeName> {
         self.spec.with_role(role).map(|node| &node.name)
     }
 
-    pub(super) fn holds(&self, node: &NodeName, goal: &str) -> bool {
-        self.nodes.get(node).is_some_and(|node| node.held.contains(goal))
+    pub(super) fn holds(&self, node: &NodeName, kind: Kind) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.held.contains(&kind))
     }
 
     /// Whether the node's own API server answers: its etcd member must.
     pub(super) fn serves(&self, node: &NodeName) -> bool {
-        self.holds(node, "static-pods")
+        self.holds(node, Kind::StaticPods)
             && self.etcd.is_voter(node)
             && self.is_well(node)
             && self.has_leader()
@@ -185,6 +186,3 @@ impl SimCluster {
         self.nodes.get_mut(name).expect("a node of the specification")
     }
 }
-
-/// Stands for every goal of preparation at once.
-pub(super) const PREPARED: &str = "prepared";

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use quorate_agent::host::Host as _;
 use quorate_agent::host::linux::LinuxHost;
+use quorate_proto::goal::{ClusterGoal, HostGoal};
 use quorate_proto::trust::Role;
 use quorate_proto::wire::node::node_client::NodeClient;
 use quorate_proto::wire::{Order, node};
@@ -189,7 +190,7 @@ async fn goals_that_are_none_are_refused_and_change_nothing() {
         let goals_json = vec![goal.to_owned()];
         let check = node::CheckRequest { goals_json };
         let check = NodeClient::new(channel.clone()).check(check).await.map(drop);
-        let mut ensure = order("1", 1, Goal::SwapOff);
+        let mut ensure = order("1", 1, Goal::Host(HostGoal::SwapOff));
         goal.clone_into(&mut ensure.goal_json);
         let ensure = NodeClient::new(channel.clone()).ensure(ensure).await.map(drop);
         let ends = [check, ensure].map(|end| end.err().map(|status| status.code()));
@@ -204,7 +205,7 @@ async fn goals_that_are_none_are_refused_and_change_nothing() {
 #[tokio::test]
 async fn b62_material_with_a_field_that_is_not_known_is_refused_and_not_shown() {
     let channel = Agent::start().await.channel(Role::Admin);
-    let mut with_more = order("1", 1, Goal::SwapOff);
+    let mut with_more = order("1", 1, Goal::Host(HostGoal::SwapOff));
     with_more.material_json =
         r#"{"token":"abcdef.0123456789abcdef","password":"hunter2"}"#.to_owned();
     let status = refused(&channel, with_more).await;
@@ -272,14 +273,15 @@ async fn b67_who_floods_with_resets_or_headers_is_cut_off_alone() {
 async fn b69_and_b70_an_id_is_of_one_order() {
     let agent = Agent::start().await;
     let channel = agent.channel(Role::Operator);
-    let told = carried_out(&channel, order("1", 1, Goal::SwapOff)).await;
+    let told = carried_out(&channel, order("1", 1, Goal::Host(HostGoal::SwapOff))).await;
     assert_eq!(told.first(), Some(&Event::Started { attached: false }));
     let done = agent.host.history();
-    let again = carried_out(&channel, order("1", 1, Goal::SwapOff)).await;
+    let again = carried_out(&channel, order("1", 1, Goal::Host(HostGoal::SwapOff))).await;
     assert_eq!(again.first(), Some(&Event::Started { attached: true }));
     assert_eq!((again.last(), agent.host.history()), (told.last(), done.clone()));
 
-    let status = refused(&channel, order("1", 1, Goal::SystemPodsReady)).await;
+    let status =
+        refused(&channel, order("1", 1, Goal::Cluster(ClusterGoal::SystemPodsReady))).await;
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("under an id of its own"), "{status}");
     assert_eq!(agent.host.history(), done);
@@ -288,8 +290,13 @@ async fn b69_and_b70_an_id_is_of_one_order() {
 #[tokio::test]
 async fn b71_and_b73_an_order_without_an_id_or_a_term_is_none() {
     let channel = Agent::start().await.channel(Role::Operator);
-    let without_term = node::EnsureRequest { term: None, ..order("1", 1, Goal::SwapOff) };
-    for order in [without_term, order("", 1, Goal::SwapOff), order("../1", 1, Goal::SwapOff)] {
+    let without_term =
+        node::EnsureRequest { term: None, ..order("1", 1, Goal::Host(HostGoal::SwapOff)) };
+    for order in [
+        without_term,
+        order("", 1, Goal::Host(HostGoal::SwapOff)),
+        order("../1", 1, Goal::Host(HostGoal::SwapOff)),
+    ] {
         assert_eq!(refused(&channel, order).await.code(), Code::InvalidArgument);
     }
 }
@@ -299,7 +306,7 @@ async fn b74_a_term_out_of_reach_shuts_no_later_run_out() {
     let agent = Agent::start().await;
     let channel = agent.channel(Role::Operator);
     for number in [u64::MAX, Term::REACH + 1] {
-        let status = refused(&channel, order("1", number, Goal::SwapOff)).await;
+        let status = refused(&channel, order("1", number, Goal::Host(HostGoal::SwapOff))).await;
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("/state/ledger.json"), "{status}");
         let claim = Some(node::Term { number, run: "r".to_owned() });
@@ -307,7 +314,7 @@ async fn b74_a_term_out_of_reach_shuts_no_later_run_out() {
         let status = client.describe(node::DescribeRequest { claim }).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
     }
-    let told = carried_out(&channel, order("1", 1, Goal::SwapOff)).await;
+    let told = carried_out(&channel, order("1", 1, Goal::Host(HostGoal::SwapOff))).await;
     assert!(matches!(told.last(), Some(Event::Ended { finding: Finding::Satisfied, .. })));
 }
 

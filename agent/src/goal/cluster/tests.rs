@@ -1,6 +1,9 @@
 //! A cluster comes up goal by goal, on fake machines: what every goal promises, and the guards.
 
-use quorate_proto::goal::{Entry, KubeNode, Manifest, MemberRemoval, NodeRemoval, Offer};
+use quorate_proto::goal::{
+    ClusterGoal, Entry, EtcdGoal, KubeNode, KubeadmGoal, Manifest, MemberRemoval, NodeRemoval,
+    Offer,
+};
 use quorate_proto::{Event, Finding, Goal, JoinMaterial, Secret, Sha256};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -22,7 +25,7 @@ const FLANNEL: &str = "kind: DaemonSet\n\
 /// Every goal that is tried here.
 pub(in crate::goal) fn in_turn() -> Vec<Goal> {
     let mut goals = founding();
-    goals.push(Goal::EtcdHealthy(sample::node(Entry::Founder)));
+    goals.push(Goal::Etcd(EtcdGoal::EtcdHealthy(sample::node(Entry::Founder))));
     goals.extend(removing());
     goals
 }
@@ -32,25 +35,25 @@ fn founding() -> Vec<Goal> {
     let node = || sample::node(Entry::Founder);
     let offer = Offer { on: node(), certificates: true };
     vec![
-        Goal::Certificates(node()),
-        Goal::Kubeconfigs(node()),
-        Goal::KubeletStarted(node()),
-        Goal::EtcdMember(node()),
-        Goal::StaticPods(node()),
-        Goal::ApiServerReady(node()),
-        Goal::KubeletCertificate(node()),
-        Goal::ControlPlaneMarked(node()),
-        Goal::AdminKubeconfig(node()),
-        Goal::ClusterConfig(node()),
-        Goal::JoinAccess(node()),
-        Goal::Addons(node()),
-        Goal::JoinOffered(offer),
-        Goal::Network(flannel()),
-        Goal::NodeReady(sample::name("cp-1")),
-        Goal::SystemPodsReady,
-        Goal::EndpointReady(node()),
-        Goal::ClusterDns(node()),
-        Goal::JoinWithdrawn(node()),
+        Goal::Kubeadm(KubeadmGoal::Certificates, node()),
+        Goal::Kubeadm(KubeadmGoal::Kubeconfigs, node()),
+        Goal::Kubeadm(KubeadmGoal::KubeletStarted, node()),
+        Goal::Etcd(EtcdGoal::EtcdMember(node())),
+        Goal::Kubeadm(KubeadmGoal::StaticPods, node()),
+        Goal::Kubeadm(KubeadmGoal::ApiServerReady, node()),
+        Goal::Kubeadm(KubeadmGoal::KubeletCertificate, node()),
+        Goal::Kubeadm(KubeadmGoal::ControlPlaneMarked, node()),
+        Goal::Kubeadm(KubeadmGoal::AdminKubeconfig, node()),
+        Goal::Cluster(ClusterGoal::ClusterConfig(node())),
+        Goal::Cluster(ClusterGoal::JoinAccess(node())),
+        Goal::Cluster(ClusterGoal::Addons(node())),
+        Goal::Cluster(ClusterGoal::JoinOffered(offer)),
+        Goal::Cluster(ClusterGoal::Network(flannel())),
+        Goal::Cluster(ClusterGoal::NodeReady(sample::name("cp-1"))),
+        Goal::Cluster(ClusterGoal::SystemPodsReady),
+        Goal::Cluster(ClusterGoal::EndpointReady(node())),
+        Goal::Cluster(ClusterGoal::ClusterDns(node())),
+        Goal::Cluster(ClusterGoal::JoinWithdrawn(node())),
     ]
 }
 
@@ -65,18 +68,21 @@ fn flannel() -> Manifest {
 fn joining(entry: Entry) -> Vec<Goal> {
     let node = || sample::node(entry);
     if entry == Entry::Worker {
-        return vec![Goal::KubeletStarted(node()), Goal::KubeletCertificate(node())];
+        return vec![
+            Goal::Kubeadm(KubeadmGoal::KubeletStarted, node()),
+            Goal::Kubeadm(KubeadmGoal::KubeletCertificate, node()),
+        ];
     }
     vec![
-        Goal::Certificates(node()),
-        Goal::Kubeconfigs(node()),
-        Goal::KubeletStarted(node()),
-        Goal::EtcdMember(node()),
-        Goal::StaticPods(node()),
-        Goal::ApiServerReady(node()),
-        Goal::KubeletCertificate(node()),
-        Goal::ControlPlaneMarked(node()),
-        Goal::AdminKubeconfig(node()),
+        Goal::Kubeadm(KubeadmGoal::Certificates, node()),
+        Goal::Kubeadm(KubeadmGoal::Kubeconfigs, node()),
+        Goal::Kubeadm(KubeadmGoal::KubeletStarted, node()),
+        Goal::Etcd(EtcdGoal::EtcdMember(node())),
+        Goal::Kubeadm(KubeadmGoal::StaticPods, node()),
+        Goal::Kubeadm(KubeadmGoal::ApiServerReady, node()),
+        Goal::Kubeadm(KubeadmGoal::KubeletCertificate, node()),
+        Goal::Kubeadm(KubeadmGoal::ControlPlaneMarked, node()),
+        Goal::Kubeadm(KubeadmGoal::AdminKubeconfig, node()),
     ]
 }
 
@@ -90,7 +96,10 @@ fn removing() -> Vec<Goal> {
         alive: false,
     };
     let node = NodeRemoval { node: sample::name("cp-3"), alive: false };
-    vec![Goal::EtcdMemberRemoved(member), Goal::NodeRemoved(node)]
+    vec![
+        Goal::Etcd(EtcdGoal::EtcdMemberRemoved(member)),
+        Goal::Cluster(ClusterGoal::NodeRemoved(node)),
+    ]
 }
 
 fn machine() -> FakeHost {
@@ -157,7 +166,7 @@ async fn prepared(goals: &[Goal], founder: Option<&FakeHost>) -> (FakeHost, Join
 #[tokio::test]
 async fn a_founders_goals_hold_in_turn_and_go_on_holding() {
     let (host, material) = prepared(&founding(), None).await;
-    let transient = |goal: &&Goal| !matches!(goal, Goal::JoinOffered(_));
+    let transient = |goal: &&Goal| !matches!(goal, Goal::Cluster(ClusterGoal::JoinOffered(_)));
     for goal in founding().iter().filter(transient) {
         assert_holds(goal, &host).await;
     }
@@ -245,7 +254,7 @@ async fn a_control_plane_and_a_worker_join() {
 #[tokio::test]
 async fn etcd_is_healthy_once_every_control_plane_is_a_voter() {
     let founder = founded().await;
-    let goal = Goal::EtcdHealthy(sample::node(Entry::Founder));
+    let goal = Goal::Etcd(EtcdGoal::EtcdHealthy(sample::node(Entry::Founder)));
     assert!(!check(&goal, &founder).await.is_satisfied(), "two members are missing");
     for (number, member) in [(2, "cp-2"), (3, "cp-3")] {
         let cluster = founder.state().cluster.clone();
@@ -264,7 +273,7 @@ async fn nothing_that_was_offered_is_left_and_nothing_else_is_touched() {
     let foreign = json!({"metadata": {"name": "bootstrap-token-theirs"}, "data": {}});
     cluster.shared().objects.insert(path("theirs"), foreign);
 
-    let goal = Goal::JoinWithdrawn(sample::node(Entry::Founder));
+    let goal = Goal::Cluster(ClusterGoal::JoinWithdrawn(sample::node(Entry::Founder)));
     assert!(!check(&goal, &founder).await.is_satisfied());
     apply(&goal, &founder, &sample::material()).await.unwrap();
     assert_holds(&goal, &founder).await;
@@ -275,7 +284,10 @@ async fn nothing_that_was_offered_is_left_and_nothing_else_is_touched() {
 #[tokio::test]
 async fn a_new_offer_ends_the_older_one() {
     let founder = founded().await;
-    let goal = Goal::JoinOffered(Offer { on: sample::node(Entry::Founder), certificates: false });
+    let goal = Goal::Cluster(ClusterGoal::JoinOffered(Offer {
+        on: sample::node(Entry::Founder),
+        certificates: false,
+    }));
     let newer = JoinMaterial {
         token: Secret::new("newone.0123456789abcdef".to_owned()),
         ..sample::material()
@@ -295,7 +307,7 @@ async fn an_order_without_material_is_refused_before_anything_changes() {
     let host = machine_of(&founder.state().cluster.clone());
     let (events, _) = mpsc::unbounded_channel();
     let progress = Progress::new(events);
-    let goal = Goal::KubeletStarted(sample::node(Entry::Worker));
+    let goal = Goal::Kubeadm(KubeadmGoal::KubeletStarted, sample::node(Entry::Worker));
     let work = Work { progress: &progress, material: None };
     let error = of(&goal).apply(&host, &work).await.unwrap_err();
     assert!(matches!(error, HostError::Refused(_)), "{error}");
@@ -305,7 +317,7 @@ async fn an_order_without_material_is_refused_before_anything_changes() {
 #[tokio::test]
 async fn waiting_ends_with_what_it_waited_for() {
     let founder = founded().await;
-    let goal = Goal::NodeReady(sample::name("cp-1"));
+    let goal = Goal::Cluster(ClusterGoal::NodeReady(sample::name("cp-1")));
     let error = apply(&goal, &founder, &sample::material()).await.unwrap_err();
     let HostError::InVain(why) = error else { panic!("{error}") };
     assert!(why.contains("node cp-1 is Ready") && why.contains("cni plugin"), "{why}");

@@ -112,12 +112,12 @@ async fn no_secret_leaves_the_agent_by_what_it_tells_logs_or_keeps() {
     let (token, certificate_key) = (secret(TOKEN), secret(KEY));
     let material = Some(JoinMaterial { token, certificate_key, ca_pem: None });
     let operation = OperationId("1".to_owned());
-    let order = Order { operation, term, goal: Goal::SwapOff, material };
+    let order = Order { operation, term, goal: Goal::Host(HostGoal::SwapOff), material };
     let mut request = node::EnsureRequest::from(&order);
     let events = client.ensure(request.clone()).await.unwrap().into_inner();
     let events: Vec<_> = events.map(Result::unwrap).collect().await;
     assert!(events.len() > 10, "{events:?}");
-    let goals = node::CheckRequest::from([Goal::SwapOff].as_slice());
+    let goals = node::CheckRequest::from([Goal::Host(HostGoal::SwapOff)].as_slice());
     let findings = client.check(goals).await.unwrap().into_inner();
     // Material that is not understood is not quoted either.
     request.material_json = request.material_json.replace("\"token\":", "\"tokens\":");

@@ -1,18 +1,22 @@
 //! Which run the agent obeys.
 
 use super::*;
+use quorate_proto::goal::{ClusterGoal, HostGoal};
 
 #[tokio::test]
 async fn an_older_term_is_refused_after_a_restart_too() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
-    let newer = order("1", term(2, "b"), Goal::SwapOff);
+    let newer = order("1", term(2, "b"), Goal::Host(HostGoal::SwapOff));
     let told: Vec<_> = open(&host).await.ensure(&alice(), newer).await.unwrap().collect().await;
     assert_eq!(ended(&told), (&Finding::Satisfied, None));
     let restarted = open(&host).await;
     for older in [term(1, "a"), term(2, "a")] {
-        let refused =
-            refusal(restarted.ensure(&alice(), order("2", older.clone(), Goal::SwapOff)).await);
+        let refused = refusal(
+            restarted
+                .ensure(&alice(), order("2", older.clone(), Goal::Host(HostGoal::SwapOff)))
+                .await,
+        );
         assert_eq!(refused, Refusal::Superseded { term: term(2, "b") });
         let id = OperationId("1".to_owned());
         assert!(restarted.cancel(&alice(), &id, &older).await.is_err());
@@ -27,7 +31,9 @@ async fn a_term_out_of_reach_is_refused_and_shuts_nobody_out() {
     let worker = open(&host).await;
     for number in [u64::MAX, Term::REACH + 1] {
         let far = term(number, "z");
-        let told = refusal(worker.ensure(&alice(), order("1", far.clone(), Goal::SwapOff)).await);
+        let told = refusal(
+            worker.ensure(&alice(), order("1", far.clone(), Goal::Host(HostGoal::SwapOff))).await,
+        );
         let Refusal::Invalid(why) = told else { panic!("{told:?}") };
         assert!(why.contains(&number.to_string()) && why.contains(LEDGER), "{why}");
         assert!(worker.claim(&alice(), &far).await.is_err());
@@ -76,7 +82,7 @@ async fn waits_for(host: &Arc<TestHost>, goal: Goal) -> (Arc<Worker>, impl Strea
 #[tokio::test]
 async fn claim_of_a_newer_run_ends_an_abandoned_wait() {
     let host = Arc::new(TestHost::default());
-    let (worker, events) = waits_for(&host, Goal::NodeReady(cp_1())).await;
+    let (worker, events) = waits_for(&host, Goal::Cluster(ClusterGoal::NodeReady(cp_1()))).await;
     worker.claim(&alice(), &term(1, "a")).await.unwrap();
     assert!(worker.describe(&cp_1()).await.unwrap().under_way.is_some(), "its own run waits on");
     worker.claim(&alice(), &term(2, "b")).await.unwrap();
@@ -88,7 +94,7 @@ async fn claim_of_a_newer_run_ends_an_abandoned_wait() {
 #[tokio::test]
 async fn claim_of_a_newer_run_leaves_a_change_alone() {
     let host = Arc::new(TestHost::default());
-    let (worker, _events) = waits_for(&host, Goal::SwapOff).await;
+    let (worker, _events) = waits_for(&host, Goal::Host(HostGoal::SwapOff)).await;
     worker.claim(&alice(), &term(2, "b")).await.unwrap();
     assert!(worker.describe(&cp_1()).await.unwrap().under_way.is_some());
 }

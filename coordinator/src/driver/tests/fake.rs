@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quorate_proto::goal::Entry;
+use quorate_proto::goal::{ClusterGoal, Entry, EtcdGoal, HostGoal, KubeadmGoal};
 use quorate_proto::wire::Order;
 use quorate_proto::{
     Activity, ActivityKind, CaFacts, EtcdFacts, EtcdMember, Event, Facts, Failure, Finding, Goal,
@@ -148,7 +148,7 @@ impl FakeFleet {
     ) -> Result<(watch::Receiver<Option<Event>>, Option<Fault>), FleetError> {
         let mut nodes = self.lock();
         let joining = nodes.values().filter_map(|node| node.under_way.as_ref());
-        let joins = joining.filter(|(under_way, _)| under_way.goal == "etcd-member").count();
+        let joins = joining.filter(|(under_way, _)| under_way.goal == "etcd-member".into()).count();
         let fake = nodes.get_mut(node).unwrap();
         fake.admit(node, &order.term)?;
         if let Some((under_way, end)) = &fake.under_way {
@@ -160,8 +160,8 @@ impl FakeFleet {
             return Ok((end.clone(), None));
         }
         let goal = order.goal.id();
-        assert!(goal != "etcd-member" || joins == 0, "two members join at once");
-        let faults = fake.faults.entry(goal.clone()).or_default();
+        assert!(goal != "etcd-member".into() || joins == 0, "two members join at once");
+        let faults = fake.faults.entry(goal.to_string()).or_default();
         let fault = if faults.is_empty() { None } else { Some(faults.remove(0)) };
         if fault == Some(Fault::Superseded) {
             fake.term.number += 7;
@@ -210,8 +210,10 @@ async fn work(
     events: UnboundedSender<Event>,
 ) {
     let kind = match order.goal {
-        Goal::Packages(_) => ActivityKind::Packages,
-        Goal::Certificates(_) | Goal::EtcdMember(_) => ActivityKind::Kubeadm,
+        Goal::Host(HostGoal::Packages(_)) => ActivityKind::Packages,
+        Goal::Kubeadm(KubeadmGoal::Certificates, _) | Goal::Etcd(EtcdGoal::EtcdMember(_)) => {
+            ActivityKind::Kubeadm
+        }
         _ => ActivityKind::Own,
     };
     events.send(Event::Activity(Activity { kind, text: "at it".to_owned() })).ok();
@@ -230,16 +232,18 @@ async fn work(
         1
     }))
     .await;
-    let goal = order.goal.id();
+    let goal = order.goal.id().to_string();
     let mut nodes = fleet.lock();
     let fake = nodes.get_mut(&name).unwrap();
     fake.applied.push(goal.clone());
     let failed = matches!(fault, Some(Fault::Transient | Fault::Fails));
     if !failed {
         match &order.goal {
-            Goal::Kubeconfigs(on) => fake.founder |= on.entry == Entry::Founder,
-            Goal::JoinOffered(_) => fake.offer_left = true,
-            Goal::JoinWithdrawn(_) => fake.offer_left = false,
+            Goal::Kubeadm(KubeadmGoal::Kubeconfigs, on) => {
+                fake.founder |= on.entry == Entry::Founder;
+            }
+            Goal::Cluster(ClusterGoal::JoinOffered(_)) => fake.offer_left = true,
+            Goal::Cluster(ClusterGoal::JoinWithdrawn(_)) => fake.offer_left = false,
             _ => {}
         }
         fake.held.insert(goal);
@@ -254,20 +258,12 @@ async fn work(
 }
 
 fn found(nodes: &BTreeMap<NodeName, FakeNode>, name: &NodeName, goal: &Goal) -> Finding {
-    let id = goal.id();
+    let id = goal.id().to_string();
     let somewhere = || nodes.values().any(|node| node.held.contains(&id));
     let holds = match goal {
-        Goal::JoinWithdrawn(_) => !nodes.values().any(|node| node.offer_left),
+        Goal::Cluster(ClusterGoal::JoinWithdrawn(_)) => !nodes.values().any(|node| node.offer_left),
         // The cluster has these, whoever is asked.
-        Goal::ClusterConfig(_)
-        | Goal::JoinAccess(_)
-        | Goal::Addons(_)
-        | Goal::Network(_)
-        | Goal::NodeReady(_)
-        | Goal::SystemPodsReady
-        | Goal::EtcdHealthy(_)
-        | Goal::EndpointReady(_)
-        | Goal::ClusterDns(_) => somewhere(),
+        Goal::Cluster(_) | Goal::Etcd(EtcdGoal::EtcdHealthy(_)) => somewhere(),
         _ => nodes[name].held.contains(&id),
     };
     if holds { Finding::Satisfied } else { Finding::Drifted(vec![drift(&id)]) }

@@ -8,6 +8,7 @@ mod shown;
 
 use std::sync::{Arc, Mutex};
 
+use quorate_proto::goal::HostGoal;
 use quorate_proto::{Event, Goal, RunId, StepId, Term};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -139,7 +140,7 @@ spec:
 }
 
 fn step(name: &str, goal: &str) -> StepId {
-    StepId { node: node(name), goal: goal.to_owned() }
+    StepId { node: node(name), goal: goal.into() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -376,7 +377,7 @@ async fn a_failure_is_not_tried_again_and_the_others_go_on() {
 #[tokio::test(start_paused = true)]
 async fn an_operation_of_another_run_is_followed_before_the_node_gets_orders() {
     let site = Site::new();
-    order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
+    order_of_another(&site.fleet, "cp-1", Goal::Host(HostGoal::SwapOff)).await;
     assert_eq!(site.apply().await, Outcome::Holds);
     assert_eq!(site.seen(|event| matches!(event, RunEvent::Followed { .. })), 1);
     assert_eq!(site.fleet.applied("cp-1", "swap-off"), 1);

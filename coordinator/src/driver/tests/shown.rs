@@ -9,6 +9,7 @@ use crate::fleet::Fleet;
 use crate::plan::Procedure;
 use crate::status::{Runs, Status};
 use crate::ui::{drift_text, json, plan_text, status_text};
+use quorate_proto::goal::HostGoal;
 use quorate_proto::{Goal, Term};
 
 impl Site {
@@ -77,7 +78,7 @@ async fn a_plan_names_what_is_held_back_by_a_silent_node() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_says_in_words_what_still_runs_and_each_restart_once() {
     let site = Site::new();
-    order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
+    order_of_another(&site.fleet, "cp-1", Goal::Host(HostGoal::SwapOff)).await;
     let plan = site.drawn().await.plan;
     for text in [plan_text::text(&site.spec, &plan), plan_text::brief(&site.spec, &plan)] {
         let line = "  cp-1 is still turning swap off for an earlier run; this run follows it\n";
@@ -110,7 +111,7 @@ async fn status_shows_nodes_operations_and_etcd() {
     site.apply().await;
     site.fleet.silence("worker-1", true);
     site.fleet.set_term("cp-1", Term::default());
-    order_of_another(&site.fleet, "cp-1", Goal::SwapOff).await;
+    order_of_another(&site.fleet, "cp-1", Goal::Host(HostGoal::SwapOff)).await;
     let text = site.status().await;
     let start = "cluster lab, Kubernetes v1.35.4\n\
                  all 3 control planes serve; worker-1 does not answer; cp-1 is turning swap off now\n";

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::SystemTime;
 
+use quorate_proto::goal::{ClusterGoal, HostGoal};
 use quorate_proto::trust::{
     NodeKey, OperatorName, Role, Roots, SigningRequest, incoming, server_config,
 };
@@ -57,7 +58,8 @@ impl Node for Agent {
         request: Request<node::CheckRequest>,
     ) -> Result<Response<node::CheckReply>, Status> {
         let goals: Vec<Goal> = request.into_inner().try_into().unwrap();
-        let one = |goal: Goal| Finding::Drifted(vec![Drift::new(goal.id(), "no", "yes")]);
+        let one =
+            |goal: Goal| Finding::Drifted(vec![Drift::new(goal.id().to_string(), "no", "yes")]);
         let findings: Vec<Finding> = goals.into_iter().take(2).map(one).collect();
         Ok(Response::new(findings.into()))
     }
@@ -69,7 +71,7 @@ impl Node for Agent {
         let order = Order::try_from(request.into_inner()).unwrap();
         let (tell, told) = unbounded_channel();
         tell.send(Ok(Event::Started { attached: false }.into())).unwrap();
-        if order.goal == Goal::SwapOff {
+        if order.goal == Goal::Host(HostGoal::SwapOff) {
             let ended = Event::Ended { finding: Finding::Satisfied, failure: None };
             tell.send(Ok(ended.into())).unwrap();
         }
@@ -169,7 +171,7 @@ async fn calls_reach_the_node_and_answers_come_back() {
     let roots = roots();
     let fleet = fleet(&roots, [serve(&roots, "cp-1").await, nobody().await]);
     let cp_1 = node_name("cp-1");
-    let findings = fleet.check(&cp_1, &[Goal::SwapOff]).await.unwrap();
+    let findings = fleet.check(&cp_1, &[Goal::Host(HostGoal::SwapOff)]).await.unwrap();
     assert_eq!(findings, [Finding::Drifted(vec![Drift::new("swap-off", "no", "yes")])]);
     assert_eq!(fleet.kubeconfig(&cp_1).await.unwrap().expose(), "the kubeconfig");
     let (lines, mut read) = tokio::sync::mpsc::channel(9);
@@ -180,7 +182,7 @@ async fn calls_reach_the_node_and_answers_come_back() {
         ("one".into(), "two".into())
     );
     let (tell, mut told) = unbounded_channel();
-    fleet.ensure(&cp_1, order(Goal::SwapOff), tell).await.unwrap();
+    fleet.ensure(&cp_1, order(Goal::Host(HostGoal::SwapOff)), tell).await.unwrap();
     assert_eq!(told.recv().await, Some(Event::Started { attached: false }));
     assert!(matches!(told.recv().await, Some(Event::Ended { .. })));
 }
@@ -190,11 +192,18 @@ async fn answers_that_fall_short_are_errors() {
     let roots = roots();
     let fleet = fleet(&roots, [serve(&roots, "cp-1").await, nobody().await]);
     let cp_1 = node_name("cp-1");
-    let three = [Goal::SwapOff, Goal::SystemPodsReady, Goal::NodeReady(cp_1.clone())];
+    let three = [
+        Goal::Host(HostGoal::SwapOff),
+        Goal::Cluster(ClusterGoal::SystemPodsReady),
+        Goal::Cluster(ClusterGoal::NodeReady(cp_1.clone())),
+    ];
     let error = fleet.check(&cp_1, &three).await.unwrap_err();
     assert!(error.why().starts_with("it answered for 2 of 3 goals"), "{error:?}");
     let (tell, _told) = unbounded_channel();
-    let error = fleet.ensure(&cp_1, order(Goal::SystemPodsReady), tell).await.unwrap_err();
+    let error = fleet
+        .ensure(&cp_1, order(Goal::Cluster(ClusterGoal::SystemPodsReady)), tell)
+        .await
+        .unwrap_err();
     assert!(matches!(error, FleetError::Silent { .. }), "the end was never told: {error:?}");
     let error = fleet.describe(&cp_1, None).await.unwrap_err();
     let refused = FleetError::Refused { node: cp_1, why: "it has no facts".to_owned() };

@@ -1,8 +1,10 @@
 //! A table of what agents take and what they refuse, kind by kind.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::digest::Sha256;
+use crate::goal::{ClusterGoal, EtcdGoal, HostGoal, KubeadmGoal, MemberRemoval};
 use crate::secret::Secret;
 
 /// A goal by its document, as it crosses the wire.
@@ -88,8 +90,8 @@ fn what_quorate_asks_for_is_taken() {
     let names = json!(["api.example.org", "*.example.org", "2001:db8::1"]);
     let checks = json!(["SystemVerification", "FileContent--proc-sys-net-ipv4-ip_forward"]);
     let good = [
-        Goal::SwapOff,
-        Goal::SystemPodsReady,
+        Goal::Host(HostGoal::SwapOff),
+        Goal::Cluster(ClusterGoal::SystemPodsReady),
         sysctl("net.bridge.bridge-nf-call-iptables", "1"),
         sysctl("net.ipv4.ip_local_port_range", "32768\t60999"),
         sysctl("net.ipv4.tcp_congestion_control", "bbr"),
@@ -197,7 +199,7 @@ fn what_could_do_more_than_its_kind_is_refused() {
 #[test]
 fn a_manifest_is_the_one_of_its_digest() {
     let mut goal = manifest("flannel", "kind: A\n");
-    if let Goal::Network(manifest) = &mut goal {
+    if let Goal::Cluster(ClusterGoal::Network(manifest)) = &mut goal {
         manifest.yaml.push_str("---\n");
     }
     assert_eq!(goal.validate(), Err(Invalid::Digest("flannel".to_owned())));
@@ -205,11 +207,19 @@ fn a_manifest_is_the_one_of_its_digest() {
 
 #[test]
 fn a_member_goes_by_an_address_that_is_one() {
-    let Goal::Certificates(on) = cluster("ca", Value::Null) else { unreachable!() };
+    let Goal::Kubeadm(KubeadmGoal::Certificates, on) = cluster("ca", Value::Null) else {
+        unreachable!()
+    };
     let node = crate::NodeName::try_from("cp-2").unwrap();
     let removal = |peer_url: &str| {
         let (on, node, peer_url) = (on.clone(), node.clone(), peer_url.to_owned());
-        Goal::EtcdMemberRemoved(MemberRemoval { on, node, id: 1, peer_url, alive: false })
+        Goal::Etcd(EtcdGoal::EtcdMemberRemoved(MemberRemoval {
+            on,
+            node,
+            id: 1,
+            peer_url,
+            alive: false,
+        }))
     };
     assert_eq!(removal("https://10.0.0.2:2380").validate(), Ok(()));
     assert!(removal("10.0.0.2:2380").validate().is_err());

@@ -16,7 +16,7 @@ async fn a_node_that_holds_another_clusters_data_is_left_alone() {
     let host = founded().await;
     let ours = Sha256::of(b"another key");
     let node = || node_with(|node| node.cluster.ca = Some(ours.clone()));
-    let goal = Goal::Certificates(node());
+    let goal = Goal::Kubeadm(KubeadmGoal::Certificates, node());
     let finding = check(&goal, &host).await;
     assert!(
         matches!(&finding, Finding::Refused { why } if why.contains("another cluster's data")),
@@ -24,10 +24,10 @@ async fn a_node_that_holds_another_clusters_data_is_left_alone() {
     );
     for goal in [
         goal,
-        Goal::Kubeconfigs(node()),
-        Goal::KubeletStarted(node()),
-        Goal::StaticPods(node()),
-        Goal::KubeletCertificate(node()),
+        Goal::Kubeadm(KubeadmGoal::Kubeconfigs, node()),
+        Goal::Kubeadm(KubeadmGoal::KubeletStarted, node()),
+        Goal::Kubeadm(KubeadmGoal::StaticPods, node()),
+        Goal::Kubeadm(KubeadmGoal::KubeletCertificate, node()),
     ] {
         assert!(refused(&goal, &host).await.contains("kubeadm reset"), "{}", goal.id());
     }
@@ -37,14 +37,14 @@ async fn a_node_that_holds_another_clusters_data_is_left_alone() {
 async fn a_node_of_a_cluster_at_another_endpoint_is_left_alone() {
     let host = founded().await;
     let node = node_with(|node| node.cluster.endpoint.host = "10.77.0.99".to_owned());
-    let why = refused(&Goal::Certificates(node), &host).await;
+    let why = refused(&Goal::Kubeadm(KubeadmGoal::Certificates, node), &host).await;
     assert!(why.contains("whose endpoint is https://10.77.0.10:6443"), "{why}");
 }
 
 #[tokio::test]
 async fn another_clusters_endpoint_is_found_before_the_founding_and_after() {
     let endpoint = sample::node(Entry::Founder).cluster.endpoint.to_string();
-    let goal = Goal::EndpointReady(sample::node(Entry::Founder));
+    let goal = Goal::Cluster(ClusterGoal::EndpointReady(sample::node(Entry::Founder)));
     for host in [machine(), founded().await] {
         let nobody = !matches!(check(&goal, &host).await, Finding::Refused { .. });
         assert!(nobody, "silence is no stranger");
@@ -66,7 +66,7 @@ async fn data_of_no_known_cluster_is_left_alone() {
     for file in [data.as_str(), "/etc/kubernetes/kubelet.conf"] {
         let host = machine();
         host.state().put(file, "x");
-        let goal = Goal::Certificates(sample::node(Entry::Founder));
+        let goal = Goal::Kubeadm(KubeadmGoal::Certificates, sample::node(Entry::Founder));
         assert!(refused(&goal, &host).await.contains("no /etc/kubernetes/pki/ca.crt"), "{file}");
     }
 }
@@ -75,14 +75,14 @@ async fn data_of_no_known_cluster_is_left_alone() {
 async fn a_cluster_that_exists_is_not_founded_again() {
     let host = machine();
     let node = node_with(|node| node.cluster.ca = Some(Sha256::of(b"it")));
-    let why = refused(&Goal::Certificates(node), &host).await;
+    let why = refused(&Goal::Kubeadm(KubeadmGoal::Certificates, node), &host).await;
     assert!(why.contains("exists already"), "{why}");
 }
 
 #[tokio::test]
 async fn etcd_is_not_founded_where_it_answers_or_left_data() {
     let founder = founded().await;
-    let goal = Goal::EtcdMember(sample::node(Entry::Founder));
+    let goal = Goal::Etcd(EtcdGoal::EtcdMember(sample::node(Entry::Founder)));
     let manifest = "/etc/kubernetes/manifests/etcd.yaml";
     founder.state().files.remove(manifest);
     assert!(refused(&goal, &founder).await.contains("no static pod that serves it"));
@@ -112,9 +112,9 @@ async fn a_member_joins_only_when_the_others_are_well() {
 async fn another_version_is_an_upgrade_and_refused() {
     let host = founded().await;
     let node = || node_with(|node| node.cluster.version = "v1.36.1".parse().unwrap());
-    let why = refused(&Goal::StaticPods(node()), &host).await;
+    let why = refused(&Goal::Kubeadm(KubeadmGoal::StaticPods, node()), &host).await;
     assert!(why.contains("does not upgrade"), "{why}");
-    let why = refused(&Goal::ClusterConfig(node()), &host).await;
+    let why = refused(&Goal::Cluster(ClusterGoal::ClusterConfig(node())), &host).await;
     assert!(why.contains("kubernetesVersion"), "{why}");
 }
 
@@ -122,7 +122,7 @@ async fn another_version_is_an_upgrade_and_refused() {
 async fn a_certificate_without_a_wanted_name_is_made_anew() {
     let host = founded().await;
     let node = node_with(|node| node.cluster.cert_sans.push("new.example.org".to_owned()));
-    let goal = Goal::Certificates(node);
+    let goal = Goal::Kubeadm(KubeadmGoal::Certificates, node);
     let Finding::Drifted(drifts) = check(&goal, &host).await else { panic!("no drift") };
     assert_eq!(drifts.len(), 1, "{drifts:?}");
     assert_eq!(drifts[0].found, "without new.example.org");
@@ -135,7 +135,7 @@ async fn a_certificate_without_a_wanted_name_is_made_anew() {
 #[tokio::test]
 async fn certificates_are_judged_by_the_nodes_clock() {
     let host = founded().await;
-    let goal = Goal::Certificates(sample::node(Entry::Founder));
+    let goal = Goal::Kubeadm(KubeadmGoal::Certificates, sample::node(Entry::Founder));
     host.state().machine.clock_ms = 70_000_000_000_000; // in the year 4188
     let Finding::Drifted(drifts) = check(&goal, &host).await else { panic!("no drift") };
     assert!(drifts.iter().all(|drift| drift.found.starts_with("expired")), "{drifts:?}");
@@ -173,7 +173,7 @@ async fn a_token_that_is_not_known_everywhere_yet_is_tried_again() {
 async fn a_persons_kubeconfig_is_kept() {
     let host = founded().await;
     host.state().put("/root/.kube/config", "mine");
-    let goal = Goal::AdminKubeconfig(sample::node(Entry::Founder));
+    let goal = Goal::Kubeadm(KubeadmGoal::AdminKubeconfig, sample::node(Entry::Founder));
     apply(&goal, &host, &material(&host)).await.unwrap();
     assert_holds(&goal, &host).await;
     let state = host.state();

@@ -10,7 +10,7 @@ const POD: &str = "/api/v1/namespaces/kube-system/pods/etcd-cp-3";
 /// A founder whose cluster has cp-2 as a sound voter and had cp-3 as another, whose machine is gone.
 async fn bereft() -> FakeHost {
     let host = founded().await;
-    let network = Goal::Network(flannel());
+    let network = Goal::Cluster(ClusterGoal::Network(flannel()));
     bring_up(&[network], &host, &sample::material()).await;
     let cluster = host.state().cluster.clone();
     let mut shared = cluster.shared();

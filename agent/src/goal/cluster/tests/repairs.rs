@@ -2,6 +2,7 @@
 //! cluster.yaml asks for.
 
 use quorate_proto::Drift;
+use quorate_proto::goal::{EtcdGoal, KubeadmGoal};
 
 use super::*;
 use crate::kubeadm::{KUBELET_CONF, KUBELET_PEM, MANIFESTS};
@@ -30,7 +31,7 @@ async fn apply_alone(goal: &Goal, host: &FakeHost) -> Result<(), HostError> {
 #[tokio::test]
 async fn missing_manifest_comes_back_without_a_token() {
     let (host, _) = joined(Entry::ControlPlane).await;
-    let goal = Goal::StaticPods(sample::node(Entry::ControlPlane));
+    let goal = Goal::Kubeadm(KubeadmGoal::StaticPods, sample::node(Entry::ControlPlane));
     host.state().files.remove(&format!("{MANIFESTS}/kube-scheduler.yaml"));
     let found = drifts(&goal, &host).await;
     assert_eq!((found.len(), found[0].in_use), (1, false));
@@ -45,7 +46,7 @@ async fn lost_kubelet_certificate_of_a_control_plane_is_signed_there() {
             Entry::Founder => founded().await,
             Entry::ControlPlane | Entry::Worker => joined(entry).await.0,
         };
-        let goal = Goal::KubeletCertificate(sample::node(entry));
+        let goal = Goal::Kubeadm(KubeadmGoal::KubeletCertificate, sample::node(entry));
         host.state().files.remove(KUBELET_PEM);
         assert!(!check(&goal, &host).await.is_satisfied());
         apply_alone(&goal, &host).await.unwrap();
@@ -56,7 +57,7 @@ async fn lost_kubelet_certificate_of_a_control_plane_is_signed_there() {
 #[tokio::test]
 async fn lost_kubelet_certificate_of_a_worker_is_asked_for_by_token() {
     let (host, material) = joined(Entry::Worker).await;
-    let goal = Goal::KubeletCertificate(sample::node(Entry::Worker));
+    let goal = Goal::Kubeadm(KubeadmGoal::KubeletCertificate, sample::node(Entry::Worker));
     host.state().files.remove(KUBELET_PEM);
     apply(&goal, &host, &material).await.unwrap();
     assert_holds(&goal, &host).await;
@@ -69,7 +70,7 @@ async fn lost_kubelet_certificate_of_a_worker_is_asked_for_by_token() {
 async fn lost_kubelet_certificate_survives_any_interruption() {
     for changes in 0.. {
         let (host, material) = joined(Entry::Worker).await;
-        let goal = Goal::KubeletCertificate(sample::node(Entry::Worker));
+        let goal = Goal::Kubeadm(KubeadmGoal::KubeletCertificate, sample::node(Entry::Worker));
         host.state().files.remove(KUBELET_PEM);
         host.interrupt_after(changes);
         if apply(&goal, &host, &material).await.is_ok() {
@@ -88,7 +89,7 @@ async fn lost_kubelet_certificate_survives_any_interruption() {
 #[tokio::test]
 async fn edited_argument_of_a_static_pod_is_in_use() {
     let host = founded().await;
-    let goal = Goal::StaticPods(sample::node(Entry::Founder));
+    let goal = Goal::Kubeadm(KubeadmGoal::StaticPods, sample::node(Entry::Founder));
     let path = format!("{MANIFESTS}/kube-apiserver.yaml");
     let edited = host.state().text(&path).replace("--secure-port", "--v=6\",\"--secure-port");
     host.state().put(&path, &edited);
@@ -101,7 +102,7 @@ async fn edited_argument_of_a_static_pod_is_in_use() {
 async fn argument_taken_out_of_the_specification_is_in_use() {
     let host = founded().await;
     let node = node_with(|node| node.cluster.extra_args.api_server.clear());
-    let found = drifts(&Goal::StaticPods(node), &host).await;
+    let found = drifts(&Goal::Kubeadm(KubeadmGoal::StaticPods, node), &host).await;
     let (what, values) = (&found[0].what, (&*found[0].found, &*found[0].wanted));
     assert!(what.starts_with("--profiling in ") && found[0].in_use, "{what}");
     assert_eq!(values, ("false", "not set"));
@@ -114,7 +115,7 @@ async fn changed_kubelet_setting_is_in_use() {
         node.cluster.kubelet.insert("maxPods".to_owned(), 50.into());
         node.cluster.extra_args.kubelet.insert("v".to_owned(), "4".to_owned());
     });
-    let found = drifts(&Goal::KubeletStarted(node), &host).await;
+    let found = drifts(&Goal::Kubeadm(KubeadmGoal::KubeletStarted, node), &host).await;
     let found: Vec<_> = found.iter().map(|it| (&*it.found, &*it.wanted, it.in_use)).collect();
     assert_eq!(found, [("not set", "50", true), ("not set", "4", true)]);
 }
@@ -126,7 +127,7 @@ async fn changed_etcd_argument_is_in_use() {
         let args = &mut node.cluster.extra_args.etcd;
         args.insert("snapshot-count".to_owned(), "5000".to_owned());
     });
-    let found = drifts(&Goal::EtcdMember(node), &host).await;
+    let found = drifts(&Goal::Etcd(EtcdGoal::EtcdMember(node)), &host).await;
     assert_eq!((found.len(), &*found[0].wanted, found[0].in_use), (1, "5000", true));
 }
 
@@ -135,7 +136,7 @@ async fn kubelet_of_a_worker_is_configured_without_a_token() {
     let (host, _) = joined(Entry::Worker).await;
     let mut node = sample::node(Entry::Worker);
     node.cluster.kubelet.insert("maxPods".to_owned(), 50.into());
-    let goal = Goal::KubeletStarted(node);
+    let goal = Goal::Kubeadm(KubeadmGoal::KubeletStarted, node);
     for changes in 0.. {
         host.interrupt_after(changes);
         let done = apply_alone(&goal, &host).await.is_ok();
@@ -154,7 +155,8 @@ async fn member_removed_from_etcd_blocks_at_the_check() {
     let (host, _) = joined(Entry::ControlPlane).await;
     let cluster = host.state().cluster.clone();
     cluster.shared().members.retain(|member| member.name != "cp-2");
-    let finding = check(&Goal::EtcdMember(sample::node(Entry::ControlPlane)), &host).await;
+    let finding =
+        check(&Goal::Etcd(EtcdGoal::EtcdMember(sample::node(Entry::ControlPlane))), &host).await;
     assert!(
         matches!(&finding, Finding::Refused { why } if why.contains("kubeadm reset -f")),
         "{finding:?}"

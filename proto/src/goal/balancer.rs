@@ -1,12 +1,20 @@
-//! Goals of what serves the cluster: load balancer, join offer, manifests.
+//! Goals of the load balancer before the API servers.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::kubeadm::KubeNode;
-use crate::digest::Sha256;
+use super::validate::{Invalid, few};
 use crate::id::NodeName;
+
+/// A goal of the load balancer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BalancerGoal {
+    LoadBalancer(LoadBalancer),
+    /// Every backend of the load balancer is up.
+    BackendsUp(LoadBalancer),
+}
 
 /// HAProxy spreads the endpoint's port over the API servers, with exactly this configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,25 +45,10 @@ pub struct Backend {
     pub port: u16,
 }
 
-/// The cluster lets nodes join, by the material that came with the order.
-///
-/// Transient: it holds while joins are under way and is withdrawn after the last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Offer {
-    pub on: KubeNode,
-    /// Control planes will join: the shared certificates are offered too.
-    pub certificates: bool,
-}
-
-/// The objects of a manifest exist in the cluster as it has them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// What it installs, such as `flannel`.
-    pub name: String,
-    /// YAML, one or more documents.
-    pub yaml: String,
-    /// Of `yaml`; the cluster remembers which manifest was applied by it.
-    pub sha256: Sha256,
+impl BalancerGoal {
+    pub(super) fn validate(&self) -> Result<(), Invalid> {
+        let (Self::LoadBalancer(goal) | Self::BackendsUp(goal)) = self;
+        let LoadBalancer { port: _, health_check: _, backends } = goal;
+        few("the list of backends", backends.len())
+    }
 }
