@@ -5,6 +5,7 @@
 
 mod account;
 mod history;
+pub mod machine;
 mod pending_steps;
 mod state;
 pub mod words;
