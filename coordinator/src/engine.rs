@@ -1,32 +1,39 @@
-//! Carries a plan out: told what happened, says what to do next. A value: no clock, no task, no I/O.
+//! Carries a plan out: takes what happened, returns what to do next. A value: no clock, no task, no
+//! I/O.
 //!
-//! The driver sends what the engine dispatches and tells it what came of it. Of all steps that
-//! could start, those first in the plan do.
+//! The driver sends what the engine dispatches and reports what came of it. Of all steps that could
+//! start, those first in the plan do. An event costs what it changes, not what the plan holds.
 
-use std::collections::BTreeMap;
+mod graph;
+mod ready;
+
+use std::sync::Arc;
 
 use quorate_proto::{Finding, GoalId, NodeName, OperationId, StepId};
 
+use self::graph::Graph;
+use self::ready::{Availability, Ready};
 use crate::plan::{Holder, Lane, Plan};
 
 /// A run of a plan.
 #[derive(Debug, Clone)]
 pub struct Engine {
+    graph: Arc<Graph>,
     steps: Vec<Tracked>,
-    nodes: BTreeMap<NodeName, Node>,
-    /// Places in lanes that others than this run's steps have.
-    held: Vec<(NodeName, Lane)>,
+    ready: Ready,
+    /// Steps that run.
+    running: usize,
     cancelled: bool,
 }
 
 /// What the driver is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dispatch {
-    /// Send the order for this step; tell `Ended`, `Busy`, `Lost` or `TimedOut`.
+    /// Send the order for this step; report `Ended`, `Busy`, `Lost` or `TimedOut`.
     Ensure { step: StepId },
     /// The node is at this step already: send the order with this operation's id, and follow it.
     Attach { step: StepId, operation: OperationId },
-    /// The node is at something that this plan does not ask for: tell `Freed` once that is over,
+    /// The node is at something that this plan does not ask for: report `Freed` once that is over,
     /// or `Lost`.
     Await { node: NodeName, operation: OperationId },
 }
@@ -42,7 +49,7 @@ pub enum Input {
     Freed { node: NodeName },
     /// The node does not answer any more. If it was at a step it may be at it still.
     Lost { node: NodeName },
-    /// The step takes longer than it may. Nobody knows whether it will end.
+    /// The step takes longer than it may. It is not known whether it will end.
     TimedOut { step: StepId },
     /// No further order is to be sent.
     Cancel,
@@ -68,27 +75,16 @@ impl Outcome {
     }
 }
 
-/// What a step that has not started waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WaitsFor {
-    Step(StepId),
-    /// Its node is at something else.
-    Node,
-    /// All places of its lane are taken.
-    Lane(Lane),
-}
-
+/// What changes of a step while the plan is carried out.
 #[derive(Debug, Clone)]
 struct Tracked {
-    id: StepId,
-    lane: Lane,
-    after: Vec<usize>,
-    clears: bool,
-    /// Of no use to a run that did not order it.
-    of_one_run: bool,
+    state: State,
+    /// Steps before it that are not over yet, as far as it needs them over.
+    unmet: usize,
+    /// It will not start in this run, as one that it waits for has failed.
+    doomed: bool,
     /// Its node was at it already: what comes of it is another run's attempt.
     attached: bool,
-    state: State,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,67 +96,49 @@ enum State {
     Failed(Finding),
 }
 
-/// What is known of a node that is not simply free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Node {
-    /// At a step of this plan.
-    Busy,
-    /// At something else, which the driver awaits.
-    Awaited,
-    /// Does not answer.
-    Lost,
-}
-
 impl Engine {
     /// Starts a plan, from the operations that are under way.
     pub fn start(plan: &Plan) -> (Self, Vec<Dispatch>) {
-        let places: BTreeMap<&StepId, usize> =
-            plan.steps.iter().enumerate().map(|(at, left)| (&left.step.id, at)).collect();
-        let steps = plan.steps.iter().map(|left| Tracked {
-            id: left.step.id.clone(),
-            lane: left.step.lane.clone(),
-            after: left.step.after.iter().filter_map(|id| places.get(id).copied()).collect(),
-            clears: left.step.clears(),
-            of_one_run: left.step.goal.is_of_one_run(),
-            attached: false,
-            state: State::Waiting,
-        });
-        let mut engine = Self {
-            steps: steps.collect(),
-            nodes: BTreeMap::new(),
-            held: Vec::new(),
-            cancelled: false,
-        };
+        let graph = Graph::of(plan);
+        let tracked =
+            |unmet| Tracked { state: State::Waiting, unmet, doomed: false, attached: false };
+        let steps: Vec<_> = graph.steps.iter().map(|step| tracked(step.after.len())).collect();
+        let ready = Ready::of(&graph);
+        let mut engine =
+            Self { graph: Arc::new(graph), steps, ready, running: 0, cancelled: false };
         let mut orders = Vec::new();
         for (node, operation) in &plan.under_way {
-            let id = StepId { node: node.clone(), goal: operation.goal.clone() };
+            let step = StepId { node: node.clone(), goal: operation.goal.clone() };
             let operation = operation.operation.clone();
             // What another run offers lets nobody join by this run's material.
-            let of_use = |at: &usize| engine.steps.get(*at).is_some_and(|step| !step.of_one_run);
-            orders.push(match engine.find(&id).filter(of_use) {
+            let of_use = |at: &usize| engine.graph.step(*at).is_some_and(|step| !step.of_one_run);
+            orders.push(match engine.find(&step).filter(of_use) {
                 Some(at) => {
                     engine.attach(at);
-                    Dispatch::Attach { step: id, operation }
+                    Dispatch::Attach { step, operation }
                 }
                 None => {
-                    engine.nodes.insert(node.clone(), Node::Awaited);
+                    engine.mark(node, Availability::Awaited);
                     Dispatch::Await { node: node.clone(), operation }
                 }
             });
         }
         for slot in &plan.held {
+            let Some(node) = engine.graph.node(&slot.node) else { continue };
             // A step that is attached to counts by itself.
-            let counted =
-                slot.by == Holder::Operation && engine.nodes.get(&slot.node) == Some(&Node::Busy);
-            if !counted {
-                engine.held.push((slot.node.clone(), slot.lane.clone()));
+            let counted = slot.by == Holder::Operation && engine.ready.is(node, Availability::Busy);
+            if let Some(lane) = engine.graph.lane(&slot.lane).filter(|_| !counted) {
+                engine.ready.hold(node, lane);
             }
+        }
+        for at in 0..engine.steps.len() {
+            engine.offer(at);
         }
         orders.extend(engine.dispatch());
         (engine, orders)
     }
 
-    /// Takes note of what happened, and says what to do next.
+    /// Takes what happened, and returns what to do next.
     pub fn handle(&mut self, input: Input) -> Vec<Dispatch> {
         let mut orders = Vec::new();
         match input {
@@ -183,15 +161,14 @@ impl Engine {
 
     /// What became of the plan; `None` while something runs or is awaited.
     pub fn outcome(&self) -> Option<Outcome> {
-        let running = self.steps.iter().any(|step| step.state == State::Running);
-        let awaited = !self.cancelled && self.nodes.values().any(|node| *node == Node::Awaited);
-        if running || awaited {
+        let awaited = !self.cancelled && self.ready.awaits();
+        if self.running > 0 || awaited {
             return None;
         }
         let mut outcome = Outcome { cancelled: self.cancelled, ..Outcome::default() };
-        for step in &self.steps {
+        for (step, tracked) in self.graph.steps.iter().zip(&self.steps) {
             let id = step.id.clone();
-            match &step.state {
+            match &tracked.state {
                 State::Done => outcome.done.push(id),
                 State::Failed(finding) => outcome.failed.push((id, finding.clone())),
                 State::Running | State::Adrift => outcome.adrift.push(id),
@@ -201,91 +178,75 @@ impl Engine {
         Some(outcome)
     }
 
-    /// The steps that run now.
-    pub fn running(&self) -> impl Iterator<Item = &StepId> {
-        self.steps.iter().filter(|step| step.state == State::Running).map(|step| &step.id)
-    }
-
-    /// What keeps a step from starting; nothing if it has started.
-    pub fn waits_for(&self, step: &StepId) -> Vec<WaitsFor> {
-        let Some(step) = self.find(step).and_then(|at| self.steps.get(at)) else {
-            return Vec::new();
-        };
-        if step.state != State::Waiting {
-            return Vec::new();
-        }
-        let before = step.after.iter().filter_map(|at| self.steps.get(*at));
-        let mut waits: Vec<_> = before
-            .filter(|before| before.state != State::Done)
-            .map(|before| WaitsFor::Step(before.id.clone()))
-            .collect();
-        if self.nodes.contains_key(&step.id.node) {
-            waits.push(WaitsFor::Node);
-        }
-        if waits.is_empty() && !self.has_place(&step.lane) {
-            waits.push(WaitsFor::Lane(step.lane.clone()));
-        }
-        waits
+    /// Where in the plan a step is.
+    pub fn find(&self, step: &StepId) -> Option<usize> {
+        self.graph.places.get(step).copied()
     }
 
     /// An attempt of another run that failed, such as with a token that was withdrawn since, is
     /// followed by one of this run, in its place.
     fn ended(&mut self, step: &StepId, finding: Finding) -> Option<Dispatch> {
         let at = self.find(step)?;
-        let open = self.is(at, &State::Running) || self.is(at, &State::Adrift);
-        let again = self.is(at, &State::Running) && !self.cancelled;
-        let tracked = self.steps.get_mut(at).filter(|_| open)?;
+        let running = self.is(at, &State::Running);
+        if !running && !self.is(at, &State::Adrift) {
+            return None;
+        }
         let done = finding.is_satisfied();
-        if std::mem::take(&mut tracked.attached) && again && !done {
+        let attached = std::mem::take(&mut self.steps.get_mut(at)?.attached);
+        if attached && running && !self.cancelled && !done {
             return Some(Dispatch::Ensure { step: step.clone() });
         }
-        tracked.state = if done { State::Done } else { State::Failed(finding) };
-        self.nodes.remove(&step.node);
+        self.leave(at, if done { State::Done } else { State::Failed(finding) });
+        self.mark(&step.node, Availability::Free);
+        if done {
+            self.satisfied(at);
+        } else {
+            self.failed(at);
+        }
         None
     }
 
     fn busy(&mut self, step: &StepId, operation: OperationId, goal: GoalId) -> Option<Dispatch> {
         let at = self.find(step).filter(|at| self.is(*at, &State::Running))?;
-        self.steps.get_mut(at)?.state = State::Waiting;
+        self.leave(at, State::Waiting);
         let node = step.node.clone();
-        self.nodes.insert(node.clone(), Node::Awaited);
+        self.mark(&node, Availability::Awaited);
+        self.reconsider(at);
         let other = self.find(&StepId { node: node.clone(), goal });
-        if let Some(other) = other.and_then(|at| self.steps.get(at)) {
-            self.held.push((node.clone(), other.lane.clone()));
+        if let Some(other) = other.and_then(|other| self.graph.step(other)) {
+            self.ready.hold(other.node, other.lane);
         }
         Some(Dispatch::Await { node, operation })
     }
 
     fn freed(&mut self, node: &NodeName) {
-        if self.nodes.get(node) == Some(&Node::Awaited) {
-            self.nodes.remove(node);
-            self.held.retain(|(holder, _)| holder != node);
+        if let Some(at) =
+            self.graph.node(node).filter(|at| self.ready.is(*at, Availability::Awaited))
+        {
+            self.ready.release(at);
+            self.ready.mark(at, Availability::Free);
         }
     }
 
     /// Its steps keep their places: they may be running still.
     fn lost(&mut self, node: &NodeName) {
-        self.nodes.insert(node.clone(), Node::Lost);
-        for step in self.steps.iter_mut().filter(|step| step.id.node == *node) {
-            if step.state == State::Running {
-                step.state = State::Adrift;
-            }
+        let Some(of) = self.graph.node(node) else { return };
+        self.ready.mark(of, Availability::Lost);
+        if let Some(at) = self.ready.begun(of)
+            && let Some(tracked) = self.steps.get_mut(at)
+            && tracked.state == State::Running
+        {
+            tracked.state = State::Adrift;
+            self.running -= 1;
         }
     }
 
     fn dispatch(&mut self) -> Vec<Dispatch> {
         let mut orders = Vec::new();
-        if self.cancelled {
-            return orders;
-        }
-        let doomed = self.doomed();
-        for at in 0..self.steps.len() {
-            let Some(step) = self.steps.get(at) else { continue };
-            let ready = step.state == State::Waiting && self.is_ready(step, &doomed);
-            if ready && !self.nodes.contains_key(&step.id.node) && self.has_place(&step.lane) {
-                orders.push(Dispatch::Ensure { step: step.id.clone() });
-                self.begin(at);
-            }
+        while let Some(at) = self.ready.first().filter(|_| !self.cancelled) {
+            let Some(step) = self.graph.step(at) else { break };
+            orders.push(Dispatch::Ensure { step: step.id.clone() });
+            self.begin(at);
         }
         orders
     }
@@ -298,62 +259,104 @@ impl Engine {
     }
 
     fn begin(&mut self, at: usize) {
-        if let Some(step) = self.steps.get_mut(at) {
-            step.state = State::Running;
-            self.nodes.insert(step.id.node.clone(), Node::Busy);
+        let graph = Arc::clone(&self.graph);
+        let (Some(step), Some(tracked)) = (graph.step(at), self.steps.get_mut(at)) else { return };
+        tracked.state = State::Running;
+        self.running += 1;
+        self.ready.begin(step, at);
+    }
+
+    /// The step runs no longer.
+    fn leave(&mut self, at: usize, to: State) {
+        let graph = Arc::clone(&self.graph);
+        let (Some(step), Some(tracked)) = (graph.step(at), self.steps.get_mut(at)) else { return };
+        self.running -= usize::from(tracked.state == State::Running);
+        tracked.state = to;
+        self.ready.end(step);
+    }
+
+    fn mark(&mut self, node: &NodeName, availability: Availability) {
+        if let Some(at) = self.graph.node(node) {
+            self.ready.mark(at, availability);
         }
     }
 
-    fn is_ready(&self, step: &Tracked, doomed: &[bool]) -> bool {
-        step.after.iter().all(|at| match self.steps.get(*at).map(|before| &before.state) {
-            Some(State::Done) | None => true,
-            Some(State::Failed(_)) => step.clears,
-            Some(State::Waiting) => step.clears && doomed.get(*at) == Some(&true),
-            Some(State::Running | State::Adrift) => false,
-        })
+    fn satisfied(&mut self, at: usize) {
+        let graph = Arc::clone(&self.graph);
+        for next in graph.next(at) {
+            self.met(*next);
+        }
     }
 
-    /// Steps that will not start in this run, as one that they wait for has failed.
-    fn doomed(&self) -> Vec<bool> {
-        let mut doomed: Vec<bool> = Vec::with_capacity(self.steps.len());
-        if !self.steps.iter().any(|step| matches!(step.state, State::Failed(_))) {
-            return doomed;
+    /// What waits for it never starts, unless it clears away. A change of the membership that failed
+    /// may have left half a member: no other may begin before the next plan has looked.
+    fn failed(&mut self, at: usize) {
+        let graph = Arc::clone(&self.graph);
+        let mut over = vec![at];
+        let membership = graph.lane(&Lane::Membership);
+        if let Some(lane) =
+            membership.filter(|lane| graph.step(at).is_some_and(|it| it.lane == *lane))
+        {
+            self.ready.close(lane);
+            over.extend(graph.in_lane(lane).filter(|at| self.doom(*at)));
         }
-        for step in &self.steps {
-            let lost = step.after.iter().any(|at| {
-                let failed = self.steps.get(*at).map(|before| &before.state);
-                matches!(failed, Some(State::Failed(_))) || doomed.get(*at) == Some(&true)
-            });
-            let lost = lost || (step.lane == Lane::Membership && self.membership_is_closed());
-            doomed.push(lost && !step.clears && step.state == State::Waiting);
-        }
-        doomed
+        self.propagate(over);
     }
 
-    fn has_place(&self, lane: &Lane) -> bool {
-        let width = match lane {
-            Lane::Free => return true,
-            Lane::Membership if self.membership_is_closed() => 0,
-            Lane::Membership => 1,
-            Lane::WorkerJoins { width } => (*width).max(1),
+    /// Each of these is over without its goal holding: what waits for it is doomed, or, where it
+    /// clears away, need not wait for it any longer.
+    fn propagate(&mut self, mut over: Vec<usize>) {
+        let graph = Arc::clone(&self.graph);
+        while let Some(at) = over.pop() {
+            for next in graph.next(at) {
+                if graph.step(*next).is_some_and(|step| step.clears) {
+                    self.met(*next);
+                } else if self.doom(*next) {
+                    over.push(*next);
+                }
+            }
+        }
+    }
+
+    /// Whether it is doomed by this, and was not before.
+    fn doom(&mut self, at: usize) -> bool {
+        let clears = self.graph.step(at).is_none_or(|step| step.clears);
+        let waiting = |step: &&mut Tracked| step.state == State::Waiting && !step.doomed;
+        let Some(step) = self.steps.get_mut(at).filter(waiting).filter(|_| !clears) else {
+            return false;
         };
-        let held = self.held.iter().filter(|(_, held)| held == lane).count();
-        let taken = self.steps.iter().filter(|step| {
-            step.lane == *lane && matches!(step.state, State::Running | State::Adrift)
-        });
-        held + taken.count() < width
+        step.doomed = true;
+        true
     }
 
-    /// A change that failed may have left half a member. No other may begin before the next plan
-    /// has looked.
-    fn membership_is_closed(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|step| step.lane == Lane::Membership && matches!(step.state, State::Failed(_)))
+    /// A step that was refused waits again, and what happened meanwhile holds for it too.
+    fn reconsider(&mut self, at: usize) {
+        let graph = Arc::clone(&self.graph);
+        let Some(step) = graph.step(at) else { return };
+        let lost = step.after.iter().filter_map(|before| self.steps.get(*before));
+        let lost = lost.into_iter().any(|it| it.doomed || matches!(it.state, State::Failed(_)));
+        if (lost || self.ready.is_closed(step.lane)) && self.doom(at) {
+            self.propagate(vec![at]);
+        }
+        self.offer(at);
     }
 
-    fn find(&self, id: &StepId) -> Option<usize> {
-        self.steps.iter().position(|step| step.id == *id)
+    fn met(&mut self, at: usize) {
+        if let Some(step) = self.steps.get_mut(at) {
+            step.unmet = step.unmet.saturating_sub(1);
+        }
+        self.offer(at);
+    }
+
+    /// The step may start as soon as its node and its lane let it.
+    fn offer(&mut self, at: usize) {
+        let waits =
+            |step: &Tracked| step.state == State::Waiting && step.unmet == 0 && !step.doomed;
+        if let Some(step) = self.graph.step(at)
+            && self.steps.get(at).is_some_and(waits)
+        {
+            self.ready.add(step, at);
+        }
     }
 
     fn is(&self, at: usize, state: &State) -> bool {

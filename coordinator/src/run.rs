@@ -5,10 +5,13 @@
 
 mod account;
 mod history;
+pub mod machine;
+mod pending_steps;
 mod state;
 
 pub use account::Account;
 pub use history::{Fate, NoSuchRun, PastRun, find, short, width};
+pub use pending_steps::PendingSteps;
 use quorate_proto::{Event, NodeName, OperationId, RunId, StepId, Term};
 use serde::{Deserialize, Serialize};
 pub use state::{Doing, Ended, Failed, NodeState, RunState};

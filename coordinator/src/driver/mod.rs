@@ -1,39 +1,45 @@
-//! The loop round the engine: look at all nodes, plan, carry the plan out, look again, until nothing
-//! is left. Decides nothing about steps: that is the planner's and the engine's.
+//! Carries a machine (`run::machine`) out: makes its calls, stores and shows its events, looks at the
+//! clock for it and passes Ctrl-C on. Decides nothing about the run.
 //!
-//! `observe` looks, `round` carries one plan out, `order` follows one order, `record` takes all
-//! events in one line, `lock` keeps a second run away. `settled` looks for `verify`.
+//! `observe` looks for `plan`, `status` and `verify`, `calls` makes the calls of a run, `record` takes
+//! all its events in one line, `lock` keeps a second run away. `settled` looks for `verify`.
 
+mod calls;
 mod lock;
-mod look;
 mod material;
 mod observe;
-mod order;
 mod record;
-mod round;
 mod settled;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use lock::{LockError, LockHolder, RunLock};
 pub use material::NoRandom;
-pub use observe::{Checked, Drawn, Survey, check, draw_up, now_ms, survey};
-use quorate_proto::{NodeName, Redactor, RunId, StepId, Term};
+pub use observe::{check, draw_up, now_ms, survey};
+use quorate_proto::{NodeName, OperationId, RunId, Term};
 pub use settled::{SETTLING, settled};
-use tokio::sync::{OnceCell, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
-use self::look::Looks;
-use self::order::Orders;
+use self::calls::Calls;
 pub(crate) use self::record::Record;
-use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
-use crate::plan::{Observed, Plan, Procedure};
-use crate::run::{Outcome, PlannedStep, RunEvent, Silent, View};
+use crate::plan::{Observed, Procedure};
+pub use crate::run::machine::{Checked, Drawn, Survey};
+use crate::run::machine::{Effect, Input, Machine, Target, next_term};
+use crate::run::{Outcome, RunEvent, View};
 use crate::spec::{ClusterSpec, Role};
 use crate::store::{Store, StoreError, StoredRun};
+
+/// Events that are stored in one transaction at most: a screen full of what apt-get prints is one, and
+/// nothing waits for long while nodes talk without a pause.
+const BURST: usize = 256;
+/// How often the display follows the clock.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What a run is to bring about, and with whom.
 pub struct Request {
@@ -74,7 +80,7 @@ pub async fn apply(
     store: &mut Store,
     view: Box<dyn View>,
 ) -> Result<Outcome, DriveError> {
-    let term = next_term(store, &first.observed, &request.run)?;
+    let term = term(store, &first.observed, &request.run)?;
     let started_ms = now_ms();
     let stored = StoredRun {
         id: request.run.clone(),
@@ -96,7 +102,7 @@ pub async fn apply(
         started_ms,
     });
     record.flush().map_err(DriveError::Store)?;
-    let result = rounds(request, term, first, &mut record).await;
+    let result = carry_out(request, term, first, &mut record).await;
     match &result {
         Ok(outcome) => record.finish(outcome, now_ms()).map_err(DriveError::Store)?,
         Err(_) => record.close(),
@@ -104,123 +110,77 @@ pub async fn apply(
     result
 }
 
-async fn rounds(
+/// Higher than any that this folder knows and any that a node obeys.
+fn term(store: &Store, observed: &Observed, run: &RunId) -> Result<Term, DriveError> {
+    let ours = store.newest_term().map_err(DriveError::Store)?;
+    let out_of_reach = |(node, term)| DriveError::OutOfReach { node, term, ours };
+    next_term(ours, observed, run).map_err(out_of_reach)
+}
+
+async fn carry_out(
     request: &Request,
     term: Term,
     first: Drawn,
     record: &mut Record<'_>,
 ) -> Result<Outcome, DriveError> {
-    let Request { fleet, spec, procedure, .. } = request;
+    let Request { fleet, spec, procedure, began, .. } = request;
     let control_planes = spec.with_role(Role::ControlPlane).map(|node| node.name.clone());
     let material = material::mint().map_err(DriveError::Random)?;
-    let orders = Arc::new(Orders {
-        fleet: Arc::clone(fleet),
-        term,
-        redactor: Redactor::of(&material),
-        material,
-        control_planes: control_planes.collect(),
-        ca_pem: OnceCell::new(),
-    });
-    // Orders may still be on their way from a run before: only a look that claims the nodes is a
-    // ground to act on. Where there is nothing to do no node need be claimed.
-    let mut looks = Looks::after(&first.observed);
-    let mut look = Some(first).filter(|first| first.plan.is_complete());
-    let mut progress = Progress::default();
+    let mut calls = Calls::new(Arc::clone(fleet), material, control_planes.collect());
+    let target = Target { spec: spec.clone(), planner: Box::new(procedure.clone()) };
+    let elapsed_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let new_operation = &mut || OperationId(Uuid::now_v7().to_string());
+    let (mut machine, effects) = Machine::start(Arc::new(target), term, first, elapsed_ms());
+    carry(effects, &mut calls, record)?;
+    let mut interrupts = request.interrupts.clone();
+    let mut next_tick = Instant::now() + TICK;
     loop {
-        let drawn = match look.take() {
-            Some(drawn) => Ok(drawn),
-            None => {
-                let seen = looks.look(request, &orders.term, record).await?;
-                if let Some((node, by)) = seen.superseded {
-                    return Ok(Outcome::Superseded { node, by });
-                }
-                draw_up(fleet, spec, procedure, seen).await
-            }
+        // What waits already is stored and shown together.
+        if !calls.is_waiting() || record.waiting() >= BURST {
+            record.flush().map_err(DriveError::Store)?;
+        }
+        if let Some(over) = machine.over() {
+            return Ok(over.outcome());
+        }
+        let alarm = machine.wake_at().map(|at_ms| *began + Duration::from_millis(at_ms));
+        let wake = alarm.map_or(next_tick, |alarm| alarm.min(next_tick));
+        let input = tokio::select! {
+            biased;
+            () = pressed(&mut interrupts) => Input::Interrupted,
+            input = calls.next() => input,
+            () = sleep_until(wake) => Input::TimePassed,
         };
-        let drawn = match drawn {
-            Ok(drawn) => drawn,
-            Err(reasons) => return Ok(Outcome::Blocked { reasons }),
-        };
-        let (left, silent) = (planned(&drawn.plan), silent(&drawn.observed));
-        record.tell(RunEvent::Planned { left, silent });
-        record.flush().map_err(DriveError::Store)?;
-        if drawn.plan.is_complete() {
-            return Ok(Outcome::Holds);
+        if next_tick <= Instant::now() {
+            next_tick = Instant::now() + TICK;
+            record.tick();
         }
-        if !progress.is_made(&drawn.plan) {
-            return Ok(Outcome::Failed { left: unfinished(&drawn.plan) });
-        }
-        let interrupts = request.interrupts.clone();
-        if *interrupts.borrow() > 0 {
-            let left = drawn.plan.steps.len();
-            return Ok(Outcome::Interrupted { left, running: Vec::new() });
-        }
-        match Round::carry_out(&drawn.plan, &orders, interrupts, record).await? {
-            RoundEnd::Over(outcome) => return Ok(outcome),
-            RoundEnd::Idle(ended) if ended.failed.is_empty() => {}
-            RoundEnd::Idle(ended) => {
-                let failed = ended.failed.into_iter().map(|(step, _)| step);
-                let left = failed.chain(ended.adrift).chain(ended.unstarted);
-                let withheld = drawn.plan.withheld.into_iter().map(|withheld| withheld.step);
-                return Ok(Outcome::Failed { left: left.chain(withheld).collect() });
+        carry(machine.handle(elapsed_ms(), input, new_operation), &mut calls, record)?;
+    }
+}
+
+/// Waits for Ctrl-C; without a sender there is none.
+async fn pressed(interrupts: &mut watch::Receiver<u32>) {
+    if interrupts.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn carry(
+    effects: Vec<Effect>,
+    calls: &mut Calls,
+    record: &mut Record<'_>,
+) -> Result<(), DriveError> {
+    for effect in effects {
+        match effect {
+            Effect::Record(event) => record.tell(event),
+            Effect::Describe { call, node, claim } => calls.describe(call, node, claim),
+            Effect::Check { call, node, goals } => calls.check(call, node, &goals),
+            Effect::Send { call, order } => {
+                record.flush().map_err(DriveError::Store)?;
+                calls.send(call, *order);
             }
+            Effect::HangUp { call } => calls.hang_up(call),
         }
     }
-}
-
-/// Tells a run that gets somewhere from one that would go round for ever.
-#[derive(Debug, Default)]
-struct Progress {
-    before: Option<Vec<StepId>>,
-    stalled: u32,
-}
-
-impl Progress {
-    /// A lost node may be back, and its operation over, with nothing else changed: so one round
-    /// may bring nothing, and a second one not.
-    fn is_made(&mut self, plan: &Plan) -> bool {
-        if plan.steps.is_empty() && plan.under_way.is_empty() {
-            return false;
-        }
-        let left: Vec<StepId> = plan.steps.iter().map(|left| left.step.id.clone()).collect();
-        let same = self.before.as_ref() == Some(&left);
-        self.stalled = if same { self.stalled + 1 } else { 0 };
-        self.before = Some(left);
-        self.stalled < 2
-    }
-}
-
-fn planned(plan: &Plan) -> Vec<PlannedStep> {
-    let planned = plan.steps.iter().map(|left| PlannedStep {
-        step: left.step.id.clone(),
-        doing: left.step.goal.doing(),
-        after: left.step.after.clone(),
-        lane: left.step.lane.clone(),
-    });
-    planned.collect()
-}
-
-fn unfinished(plan: &Plan) -> Vec<StepId> {
-    let left = plan.steps.iter().map(|left| left.step.id.clone());
-    left.chain(plan.withheld.iter().map(|withheld| withheld.step.clone())).collect()
-}
-
-/// Higher than any that this folder knows and any that a node obeys.
-fn next_term(store: &Store, observed: &Observed, run: &RunId) -> Result<Term, DriveError> {
-    let ours = store.newest_term().map_err(DriveError::Store)?;
-    let mut newest = ours;
-    for facts in observed.nodes.keys().filter_map(|node| observed.facts(node)) {
-        if facts.term.is_out_of_reach(ours) {
-            let (node, term) = (facts.node.clone(), facts.term.clone());
-            return Err(DriveError::OutOfReach { node, term, ours });
-        }
-        newest = newest.max(facts.term.number);
-    }
-    Ok(Term { number: newest.saturating_add(1), run: run.clone() })
-}
-
-fn silent(observed: &Observed) -> Vec<Silent> {
-    let silent =
-        |(node, why): (&NodeName, &str)| Silent { node: node.clone(), why: why.to_owned() };
-    observed.silent().map(silent).collect()
+    Ok(())
 }

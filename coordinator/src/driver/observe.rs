@@ -1,43 +1,16 @@
 //! The two rounds of looking at all nodes: Describe, then Check of every goal. Changes nothing but,
 //! where a run is about to give orders, whom the nodes obey.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quorate_proto::{Goal, NodeName, StepId, Term};
+use quorate_proto::{Goal, NodeName, Term};
 use tokio::task::JoinSet;
 
 use crate::fleet::{Fleet, FleetError};
-use crate::plan::{ClockOffset, Findings, Observed, Outline, Plan, Procedure, Sight, pending};
+use crate::plan::{ClockOffset, Procedure};
+use crate::run::machine::{Barred, Checked, Checks, Described, Drawn, Survey};
 use crate::spec::ClusterSpec;
-
-/// What one round of Describe gave.
-#[derive(Debug, Default)]
-pub struct Survey {
-    pub observed: Observed,
-    /// Nodes at whose address someone else answers: no plan can be made past them.
-    pub strangers: Vec<(NodeName, String)>,
-    /// Nodes whose audit log is not the one that was seen before; each reason says what to do.
-    pub distrusted: Vec<(NodeName, String)>,
-    /// A node that obeys a newer run than the one that claims it.
-    pub superseded: Option<(NodeName, Term)>,
-}
-
-impl Survey {
-    /// What stands against a plan where someone else answers, or one whom nobody should trust. Each reason says itself what to do.
-    pub fn strangers_told(&self, spec: &ClusterSpec) -> Vec<String> {
-        let reason = |(node, why): &(NodeName, String)| {
-            let known = spec.nodes.iter().find(|known| known.name == *node);
-            let at = known.map(|known| SocketAddr::new(known.address, known.agent_port));
-            let at = at.map(|at| format!(", {at}")).unwrap_or_default();
-            format!("someone else than {node} answers at its address{at}: {why}")
-        };
-        let distrusted = self.distrusted.iter().map(|(_, why)| why.clone());
-        self.strangers.iter().map(reason).chain(distrusted).collect()
-    }
-}
 
 /// Asks every node of the specification what it is and holds, all at once. With a claim, no older
 /// order begins at a node that answered: what the survey does not show cannot happen any more.
@@ -46,41 +19,30 @@ pub async fn survey(fleet: &Arc<dyn Fleet>, spec: &ClusterSpec, claim: Option<&T
     for node in &spec.nodes {
         let (fleet, node, claim) = (Arc::clone(fleet), node.name.clone(), claim.cloned());
         asked.spawn(async move {
-            let before = now_ms();
-            let answer = fleet.describe(&node, claim.as_ref()).await;
-            (node, answer, before, now_ms())
+            let answer = describe(&fleet, &node, claim.as_ref()).await;
+            (node, answer)
         });
     }
     let mut survey = Survey::default();
-    for (node, answer, before, after) in asked.join_all().await {
-        let sight = match answer {
-            Ok(facts) => Sight::Seen {
-                clock: ClockOffset {
-                    least_ms: offset(facts.machine.clock_ms, after),
-                    most_ms: offset(facts.machine.clock_ms, before),
-                },
-                facts: Box::new(facts),
-            },
-            Err(FleetError::Stranger { node, why }) => {
-                survey.strangers.push((node, why.clone()));
-                Sight::Silent { why: format!("someone else answers there: {why}") }
-            }
-            Err(FleetError::Distrusted { node, why }) => {
-                survey.distrusted.push((node, why.clone()));
-                Sight::Silent { why }
-            }
-            Err(error) => {
-                if let FleetError::Superseded { node, term } = &error {
-                    survey.superseded = Some((node.clone(), term.clone()));
-                }
-                Sight::Silent { why: error.why() }
-            }
-        };
-        survey.observed.nodes.insert(node, sight);
+    for (node, answer) in asked.join_all().await {
+        survey.take(node, answer);
     }
-    survey.strangers.sort();
-    survey.distrusted.sort();
     survey
+}
+
+/// Asks one node what it is and holds, and compares its clock.
+pub(super) async fn describe(
+    fleet: &Arc<dyn Fleet>,
+    node: &NodeName,
+    claim: Option<&Term>,
+) -> Result<Described, FleetError> {
+    let before = now_ms();
+    let facts = fleet.describe(node, claim).await?;
+    let clock = ClockOffset {
+        least_ms: offset(facts.machine.clock_ms, now_ms()),
+        most_ms: offset(facts.machine.clock_ms, before),
+    };
+    Ok(Described { facts: Box::new(facts), clock })
 }
 
 /// The coordinator's clock, milliseconds since 1970.
@@ -95,18 +57,6 @@ fn offset(theirs: u64, ours: u64) -> i64 {
     if theirs >= ours { size } else { -size }
 }
 
-/// What one look at all nodes gave.
-#[derive(Debug)]
-pub struct Drawn {
-    pub observed: Observed,
-    pub outline: Outline,
-    pub findings: Findings,
-    pub plan: Plan,
-}
-
-/// What there is to check, what was found of it, and the nodes as they are by then.
-pub type Checked = (Outline, Findings, Observed);
-
 /// Checks every goal of the procedure and works out what is left, or the reasons why that must not
 /// be begun.
 pub async fn draw_up(
@@ -115,48 +65,41 @@ pub async fn draw_up(
     procedure: &Procedure,
     survey: Survey,
 ) -> Result<Drawn, Vec<String>> {
-    let (outline, findings, observed) = check(fleet, spec, procedure, survey).await?;
-    let plan = pending(&outline, &findings, &observed).map_err(|blocked| blocked.reasons())?;
-    Ok(Drawn { observed, outline, findings, plan })
+    let checks = checks(fleet, spec, procedure, survey).await;
+    checks.and_then(|checks| checks.draw_up(procedure)).map_err(|barred| barred.reasons())
 }
 
-/// Asks every node that was seen whether its goals hold: one call a node, all at once.
-///
-/// A node that falls silent in between counts as silent.
+/// Asks every node that was seen whether its goals hold.
 pub async fn check(
     fleet: &Arc<dyn Fleet>,
     spec: &ClusterSpec,
     procedure: &Procedure,
     survey: Survey,
 ) -> Result<Checked, Vec<String>> {
-    let against = survey.strangers_told(spec);
-    if !against.is_empty() {
-        return Err(against);
-    }
-    let mut observed = survey.observed;
-    let outline = procedure.outline(spec, &observed).map_err(|blocked| blocked.reasons())?;
-    let mut goals: BTreeMap<&NodeName, Vec<(StepId, Goal)>> = BTreeMap::new();
-    for step in outline.steps.iter().filter(|step| observed.facts(&step.id.node).is_some()) {
-        let of_node = goals.entry(&step.id.node).or_default();
-        of_node.push((step.id.clone(), step.goal.clone()));
-    }
+    let checks = checks(fleet, spec, procedure, survey).await;
+    checks.map(Checks::checked).map_err(|barred| barred.reasons())
+}
+
+async fn checks(
+    fleet: &Arc<dyn Fleet>,
+    spec: &ClusterSpec,
+    procedure: &Procedure,
+    survey: Survey,
+) -> Result<Checks, Barred> {
+    let mut checks = survey.checks(spec, procedure)?;
     let mut asked = JoinSet::new();
-    for (node, steps) in goals {
-        let (fleet, node) = (Arc::clone(fleet), node.clone());
+    for (node, goals) in checks.questions() {
+        let fleet = Arc::clone(fleet);
         asked.spawn(async move {
-            let (ids, goals): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+            let goals: Vec<Goal> = goals.steps().map(|step| step.goal.clone()).collect();
             let answer = fleet.check(&node, &goals).await;
-            (node, answer.map(|findings| ids.into_iter().zip(findings).collect::<Vec<_>>()))
+            (node, answer)
         });
     }
-    let mut findings = Findings::new();
     for (node, answer) in asked.join_all().await {
-        match answer {
-            Ok(of_node) => findings.extend(of_node),
-            Err(error) => drop(observed.nodes.insert(node, Sight::Silent { why: error.why() })),
-        }
+        checks.take(node, answer);
     }
-    Ok((outline, findings, observed))
+    Ok(checks)
 }
 
 #[cfg(test)]

@@ -63,11 +63,6 @@ impl<'a> Record<'a> {
         self.view.tick(&self.state, self.at_ms());
     }
 
-    /// What the events add up to that were flushed.
-    pub(crate) fn state(&self) -> &RunState {
-        &self.state
-    }
-
     /// Stores the end of the run, and shows it.
     pub(crate) fn finish(&mut self, outcome: &Outcome, ended_ms: u64) -> Result<(), StoreError> {
         self.flush()?;

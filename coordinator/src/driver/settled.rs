@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::observe::{Checked, check, survey};
+use super::observe::{check, survey};
 use crate::fleet::Fleet;
 use crate::plan::{Observed, Procedure};
+use crate::run::machine::Checked;
 use crate::spec::ClusterSpec;
 
 /// Kubelets report what changed every ten seconds.

@@ -1,5 +1,7 @@
 //! What the simulation does not reach, or reaches only by chance.
 
+use std::time::{Duration, Instant};
+
 use quorate_proto::goal::{ClusterGoal, HostGoal, KubeNode, Offer};
 use quorate_proto::{Goal, Term, UnderWay};
 
@@ -88,7 +90,6 @@ fn strings(steps: &[StepId]) -> Vec<String> {
 fn a_node_does_one_thing_at_a_time_and_the_first_in_the_plan() {
     let (mut engine, orders) = start(&["a/1", "a/2", "b/1"]);
     assert_eq!(orders, ["a/1", "b/1"]);
-    assert_eq!(engine.waits_for(&id("a/2")), [WaitsFor::Node]);
     assert_eq!(holds(&mut engine, "a/1"), ["a/2"]);
     assert_eq!(engine.outcome(), None);
 }
@@ -109,7 +110,6 @@ fn what_waits_for_a_failed_step_never_starts_and_the_rest_goes_on() {
 fn a_lane_takes_one_and_closes_after_a_failed_change_of_membership() {
     let (mut engine, orders) = start(&["a/m membership", "b/m membership", "c/j joins"]);
     assert_eq!(orders, ["a/m", "c/j"]);
-    assert_eq!(engine.waits_for(&id("b/m")), [WaitsFor::Lane(Lane::Membership)]);
     assert_eq!(fails(&mut engine, "a/m"), [""; 0]);
     holds(&mut engine, "c/j");
     assert_eq!(strings(&engine.outcome().unwrap().unstarted), ["b/m"]);
@@ -219,4 +219,60 @@ fn what_another_run_offers_is_not_taken_for_the_offer_of_this_one() {
     let orders = engine.handle(Input::Freed { node: id("cp-1/join-offered").node });
     assert_eq!(ordered(&orders), ["cp-1/join-offered"]);
     assert_eq!(holds(&mut engine, "cp-1/join-offered"), ["b/j"]);
+}
+
+#[test]
+fn attached_step_refused_after_failure_never_starts() {
+    let mut plan = plan(&["a/1", "b/2 after a/1", "c/3 after b/2"]);
+    plan.under_way.extend([under_way("b/2")]);
+    let (mut engine, orders) = Engine::start(&plan);
+    assert_eq!(ordered(&orders), ["attach b/2", "a/1"]);
+    assert_eq!(fails(&mut engine, "a/1"), [""; 0]);
+    let operation = OperationId("other".to_owned());
+    let busy = Input::Busy { step: id("b/2"), operation, goal: "else".into() };
+    assert_eq!(ordered(&engine.handle(busy)), ["await b"]);
+    assert_eq!(engine.handle(Input::Freed { node: id("b/2").node }), []);
+    assert_eq!(strings(&engine.outcome().unwrap().unstarted), ["b/2", "c/3"]);
+}
+
+/// Fifteen steps a node, of which one is a join in a lane of width 1, and one more for each on the
+/// first node, after which the last one runs.
+fn fleet(nodes: usize) -> Plan {
+    let mut lines = Vec::new();
+    for node in 0..nodes {
+        lines.push(format!("n{node}/0"));
+        for goal in 1..14 {
+            let lane = if goal == 12 { " joins" } else { "" };
+            lines.push(format!("n{node}/{goal}{lane} after n{node}/{}", goal - 1));
+        }
+        lines.push(format!("n0/ready-{node} after n{node}/13"));
+    }
+    let ready: Vec<String> = (0..nodes).map(|node| format!("n0/ready-{node}")).collect();
+    lines.push(format!("n0/last after {}", ready.join(" ")));
+    plan(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The best of three, as other programs run at the same time.
+fn time_to_carry_out(plan: &Plan) -> Duration {
+    let carry_out = || {
+        let began = Instant::now();
+        let (mut engine, orders) = Engine::start(plan);
+        let mut orders = std::collections::VecDeque::from(orders);
+        while let Some(order) = orders.pop_front() {
+            let Dispatch::Ensure { step } = order else { panic!("nothing was under way") };
+            orders.extend(engine.handle(Input::Ended { step, finding: Finding::Satisfied }));
+        }
+        assert!(engine.outcome().unwrap().is_complete());
+        began.elapsed()
+    };
+    (0..3).map(|_| carry_out()).min().unwrap()
+}
+
+/// Quadratic work would take 64 times as long.
+#[test]
+#[expect(clippy::print_stdout, reason = "the time for 2,000 nodes is what a person asks for")]
+fn engine_with_eight_times_the_steps_is_not_quadratic() {
+    let (small, large) = (time_to_carry_out(&fleet(250)), time_to_carry_out(&fleet(2_000)));
+    println!("engine: {} steps in {} ms", 2_000 * 15 + 1, large.as_millis());
+    assert!(large < small * 32, "{small:?} for 250 nodes, {large:?} for 2,000");
 }

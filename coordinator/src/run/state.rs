@@ -6,7 +6,7 @@ use quorate_proto::{
     Activity, ActivityKind, Event, Failure, Finding, NodeName, OperationId, RunId, StepId,
 };
 
-use super::{Account, Outcome, PlannedStep, RunEvent, Silent, Stamped};
+use super::{Account, Outcome, PendingSteps, RunEvent, Silent, Stamped};
 use crate::plan::Lane;
 
 /// What is known of a run after some of its events. Upheld by [`RunState::fold`] alone.
@@ -21,7 +21,7 @@ pub struct RunState {
     /// In the order of the specification.
     pub nodes: Vec<(NodeName, NodeState)>,
     /// Of the newest plan, those that have not ended yet.
-    pub left: Vec<PlannedStep>,
+    pub left: PendingSteps,
     /// Rounds of looking at all nodes.
     pub rounds: u32,
     /// Steps that hold by this run's work.
@@ -35,6 +35,8 @@ pub struct RunState {
     /// Time of the newest event.
     pub at_ms: u64,
     working: BTreeMap<NodeName, ActivityKind>,
+    /// Where in `nodes` each is.
+    places: BTreeMap<NodeName, usize>,
 }
 
 /// One node in a run.
@@ -95,6 +97,7 @@ impl RunState {
                     removes: removes.clone(),
                     rotates: *rotates,
                     nodes: fresh.collect(),
+                    places: nodes.iter().cloned().zip(0..).collect(),
                     at_ms: stamped.at_ms,
                     // Looking at the nodes before the first plan is time of the run too.
                     account: std::mem::take(&mut self.account),
@@ -103,18 +106,12 @@ impl RunState {
             }
             RunEvent::Planned { left, silent } => {
                 self.rounds += 1;
-                self.left.clone_from(left);
-                self.failed.retain(|failed| left.iter().any(|left| left.step == failed.step));
-                for (name, node) in &mut self.nodes {
-                    let why = silent.iter().find(|silent| silent.node == *name);
-                    node.silent = why.map(|silent| silent.why.clone());
-                }
+                self.left = PendingSteps::of(left);
+                self.failed.retain(|failed| self.left.get(&failed.step).is_some());
+                self.nodes.iter_mut().for_each(|(_, node)| node.silent = None);
+                self.miss(silent);
             }
-            RunEvent::Missed { silent, seconds: _ } => {
-                for Silent { node, why } in silent {
-                    self.node(node, |node| node.silent = Some(why.clone()));
-                }
-            }
+            RunEvent::Missed { silent, seconds: _ } => self.miss(silent),
             RunEvent::Dispatched { step, operation, doing, done } => {
                 self.failed.retain(|failed| failed.step != *step);
                 self.begin(step, operation, doing, done);
@@ -159,27 +156,26 @@ impl RunState {
 
     /// Whether the node did not answer when it was last heard of.
     pub fn is_silent(&self, node: &NodeName) -> bool {
-        self.nodes.iter().any(|(name, state)| name == node && state.silent.is_some())
+        self.state_of(node).is_some_and(|state| state.silent.is_some())
     }
 
     /// What a node works on.
     pub fn doing(&self, node: &NodeName) -> Option<&Doing> {
-        self.nodes.iter().find(|(name, _)| name == node).and_then(|(_, node)| node.doing.as_ref())
+        self.state_of(node)?.doing.as_ref()
     }
 
     /// A step in words, "joining etcd"; by its goal's id where no event has told them.
     pub fn words_of(&self, step: &StepId) -> String {
         let doing = self.doing(&step.node).filter(|doing| doing.step == *step);
-        let planned = || self.left.iter().find(|left| left.step == *step);
-        let words = doing.map(|doing| &doing.doing).or_else(|| Some(&planned()?.doing));
+        let words = doing.map(|doing| &doing.doing);
+        let words = words.or_else(|| Some(&self.left.get(step)?.doing));
         words.cloned().unwrap_or_else(|| step.goal.doing())
     }
 
     /// What a node without work waits for, in words; `None` where nothing is left there.
     pub fn waits_for(&self, node: &NodeName) -> Option<String> {
-        let next = self.left.iter().find(|left| left.step.node == *node)?;
-        let unmet = self.left.iter().find(|left| next.after.contains(&left.step));
-        if let Some(first) = unmet {
+        let next = self.left.first_of(node)?;
+        if let Some(first) = self.left.first_before(next) {
             let failed = self.failed.iter().any(|failed| failed.step == first.step);
             let state = if failed { "held up by" } else { "waits for" };
             return Some(format!("{state} {}: {}", first.step.node, first.doing));
@@ -191,6 +187,12 @@ impl RunState {
                 format!("waits for its turn, {width} at once: {}", next.doing)
             }
         })
+    }
+
+    fn miss(&mut self, silent: &[Silent]) {
+        for Silent { node, why } in silent {
+            self.node(node, |node| node.silent = Some(why.clone()));
+        }
     }
 
     fn told(&mut self, step: &StepId, event: &Event) {
@@ -211,7 +213,7 @@ impl RunState {
                 self.end(step);
                 if finding.is_satisfied() {
                     self.done += 1;
-                    self.left.retain(|left| left.step != *step);
+                    self.left.remove(step);
                 } else {
                     self.failed.push(Failed {
                         step: step.clone(),
@@ -250,9 +252,12 @@ impl RunState {
         }
     }
 
-    fn node(&mut self, name: &NodeName, change: impl FnOnce(&mut NodeState)) {
-        if let Some((_, node)) = self.nodes.iter_mut().find(|(known, _)| known == name) {
-            change(node);
-        }
+    fn node(&mut self, name: &NodeName, mut change: impl FnMut(&mut NodeState)) {
+        let node = self.places.get(name).and_then(|at| self.nodes.get_mut(*at));
+        node.into_iter().for_each(|(_, node)| change(node));
+    }
+
+    fn state_of(&self, name: &NodeName) -> Option<&NodeState> {
+        self.nodes.get(*self.places.get(name)?).map(|(_, node)| node)
     }
 }

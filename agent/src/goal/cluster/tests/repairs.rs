@@ -2,7 +2,6 @@
 //! cluster.yaml asks for.
 
 use quorate_proto::Drift;
-use quorate_proto::goal::{EtcdGoal, KubeadmGoal};
 
 use super::*;
 use crate::kubeadm::{KUBELET_CONF, KUBELET_PEM, MANIFESTS};
