@@ -2,10 +2,10 @@
 //! for a change, and what a repair needs.
 
 use quorate::plan::{Blocked, Findings, Observed, Plan, outline, pending};
-use quorate_proto::{Drift, Finding, StepId};
+use quorate_proto::{Drift, Finding, OperationId, StepId, Term, UnderWay};
 use quorate_tests::sim::{SimCluster, name};
 
-use crate::plan::{facts_mut, risen};
+use crate::plan::{each_view, facts_mut, member_mut, risen};
 
 fn id(node: &str, goal: &str) -> StepId {
     StepId { node: name(node), goal: goal.into() }
@@ -70,11 +70,89 @@ fn token_is_deleted_after_every_step_that_uses_it() {
     }
 }
 
+/// Where in the plan's order steps may run: each with those that it comes after, directly or not.
+fn comes_after(plan: &Plan, step: &StepId, other: &StepId) -> bool {
+    let left = plan.steps.iter().find(|left| left.step.id == *step).unwrap();
+    left.step.after.iter().any(|before| before == other || comes_after(plan, before, other))
+}
+
+fn changed() -> Drift {
+    Drift::new("--v", "not set", "4").in_use()
+}
+
 #[test]
-fn changed_setting_of_a_joined_node_is_blocked() {
+fn settings_roll_one_node_at_a_time_control_planes_first() {
+    let (world, observed) = risen(3, 2);
+    let drifts: Vec<_> =
+        [("cp-1", "static-pods"), ("cp-2", "static-pods"), ("cp-3", "etcd-member")]
+            .into_iter()
+            .chain([("worker-1", "kubelet-started"), ("cp-1", "kubelet-started")])
+            .map(|(node, goal)| (node, goal, changed()))
+            .collect();
+    let plan = planned(&world, &observed, &drifts).unwrap();
+    let order = [
+        ("cp-1", "kubelet-started"),
+        ("cp-1", "static-pods"),
+        ("cp-2", "static-pods"),
+        ("cp-3", "etcd-member"),
+        ("worker-1", "kubelet-started"),
+    ];
+    for pair in order.windows(2) {
+        let [before, after] = [pair[0], pair[1]].map(|(node, goal)| id(node, goal));
+        assert!(comes_after(&plan, &after, &before), "{after} beside {before}");
+    }
+}
+
+#[test]
+fn stored_configuration_comes_before_the_first_restart() {
+    let (world, observed) = risen(3, 0);
+    let drifts = [
+        ("cp-1", "static-pods", changed()),
+        ("cp-1", "cluster-config", Drift::new("extraArgs", "other", "as specified")),
+    ];
+    let plan = planned(&world, &observed, &drifts).unwrap();
+    assert!(comes_after(&plan, &id("cp-1", "static-pods"), &id("cp-1", "cluster-config")));
+}
+
+#[test]
+fn disruption_waits_for_an_api_server_that_is_away() {
+    let (world, observed) = risen(3, 0);
+    let drifts = [
+        ("cp-1", "static-pods", changed()),
+        ("cp-3", "api-server-ready", Drift::new("the API server", "silent", "ready")),
+    ];
+    let plan = planned(&world, &observed, &drifts).unwrap();
+    assert!(comes_after(&plan, &id("cp-1", "static-pods"), &id("cp-3", "api-server-ready")));
+}
+
+#[test]
+fn disruption_beside_an_unhealthy_voter_is_blocked() {
+    let (world, mut observed) = risen(3, 0);
+    each_view(&mut observed, |etcd| member_mut(etcd, "cp-3").healthy = false);
+    let blocked = planned(&world, &observed, &[("cp-1", "static-pods", changed())]).unwrap_err();
+    let expected = Blocked::Disruption { node: name("cp-1"), missing: "cp-3".to_owned() };
+    assert_eq!(blocked, expected);
+}
+
+#[test]
+fn disruption_waits_while_another_node_is_interrupted() {
+    let (world, mut observed) = risen(3, 0);
+    facts_mut(&mut observed, "cp-2").under_way = Some(UnderWay {
+        operation: OperationId("1".to_owned()),
+        term: Term::default(),
+        goal: "static-pods".into(),
+        since_ms: 0,
+    });
+    let plan = planned(&world, &observed, &[("cp-1", "static-pods", changed())]).unwrap();
+    assert_eq!(goals(&plan), [""; 0]);
+    assert!(!plan.is_complete(), "it is planned once that is over");
+}
+
+#[test]
+fn package_of_a_joined_node_is_not_replaced() {
     let (world, mut observed) = risen(3, 2);
-    let drift = Drift::new("maxPods", "110", "50").in_use();
-    let changed = [("worker-1", "kubelet-started", drift.clone())];
+    let drift = Drift::new("package kubelet", "1.35.4-1.1", "1.35.4-1.2").in_use();
+    let changed = [("worker-1", "packages", drift.clone())];
     let blocked = planned(&world, &observed, &changed).unwrap_err();
     assert_eq!(blocked, Blocked::InUse(vec![(name("worker-1"), drift)]));
 

@@ -9,6 +9,7 @@ mod etcd_healthy;
 mod etcd_member_removed;
 mod join_access;
 mod join_offer;
+mod kubectl;
 mod network;
 mod node_ready;
 mod node_removed;

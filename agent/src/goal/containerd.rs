@@ -53,7 +53,8 @@ impl Ensure for Configured<'_> {
         };
         let service = ServiceState::of(host, UNIT).await?;
         let wanted = config(self.0, release);
-        if host.text(CONFIG).await?.as_deref() != Some(&wanted) {
+        let former = host.text(CONFIG).await?;
+        if former.as_deref() != Some(&wanted) {
             host.write(OLD_RUN, service.invocation.as_bytes(), 0o600).await?;
             host.write(CONFIG, wanted.as_bytes(), 0o644).await?;
         }
@@ -62,7 +63,17 @@ impl Ensure for Configured<'_> {
         }
         work.progress.doing(ActivityKind::Own, "restarting containerd");
         let restart = Command::new("systemctl", &["restart", "--", "containerd.service"]);
-        host.output_of(&restart.within(RESTART_DEADLINE)).await.map(drop)
+        let restart = restart.within(RESTART_DEADLINE);
+        match (host.output_of(&restart).await, former) {
+            (Ok(_), _) => Ok(()),
+            // Pods must not stay without a runtime for a setting.
+            (Err(error @ HostError::Failed { .. }), Some(former)) if former != wanted => {
+                host.write(CONFIG, former.as_bytes(), 0o644).await?;
+                host.output_of(&restart).await?;
+                Err(error)
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod package_source;
 mod packages;
 #[cfg(test)]
 mod refusals;
+mod replacement;
 mod service_running;
 mod swap_off;
 mod sysctls;

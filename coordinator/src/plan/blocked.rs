@@ -52,6 +52,11 @@ pub enum Blocked {
     /// Nodes that are part of the cluster run by other settings.
     #[error("{}", self.reasons().join("; "))]
     InUse(Vec<(NodeName, Drift)>),
+    #[error(
+        "{node} would be interrupted while the etcd member {missing} is not healthy, and the cluster would lose its \
+         quorum or its last way out: bring {missing} back first, or set cluster.yaml back to what is in force"
+    )]
+    Disruption { node: NodeName, missing: String },
     /// cluster.yaml asks for what an apply does not change on a running cluster.
     #[error("{}", self.reasons().join("; "))]
     Edited(Vec<Edit>),

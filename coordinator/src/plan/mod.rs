@@ -15,6 +15,7 @@ mod pending;
 mod prepare;
 mod quorum;
 mod remove;
+mod rolling;
 mod standing;
 
 use std::collections::BTreeMap;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use quorate_proto::goal::{ClusterGoal, Material};
 use quorate_proto::{Finding, Goal, NodeFacts, NodeName, StepId, UnderWay};
 
-use super::guard::rolling;
+use super::guard::in_use;
 use super::lanes::{full_of_silence, held_slots};
 use super::left::{HeldSlot, Left, Plan, Tolerance, Warning, Withheld};
 use super::membership::{self, Gate};
-use super::{Blocked, Findings, Lane, Observed, Outline, Step, remove};
+use super::{Blocked, Findings, Lane, Observed, Outline, Step, remove, rolling};
 
 /// Works out what is left.
 ///
@@ -22,7 +22,7 @@ pub fn pending(
     observed: &Observed,
 ) -> Result<Plan, Blocked> {
     nothing_refused(outline, findings)?;
-    rolling::check(outline, findings, observed)?;
+    in_use::check(outline, findings, observed)?;
     let under_way = under_way(observed);
     let before = edges(outline);
     let marks = mark(outline, &before, findings, observed);
@@ -61,7 +61,9 @@ pub fn pending(
             }
         }
     }
-    connect(&mut plan.steps, &gate);
+    rolling::check(&plan.steps, observed)?;
+    rolling::wait_for_running(&mut plan, observed);
+    connect(&mut plan.steps, &gate, observed);
     Ok(plan)
 }
 
@@ -217,7 +219,7 @@ fn warnings(
 }
 
 /// Leaves only edges between steps of the plan, and settles what depends on who is left.
-fn connect(steps: &mut Vec<Left>, gate: &Gate) {
+fn connect(steps: &mut Vec<Left>, gate: &Gate, observed: &Observed) {
     let ids: Vec<StepId> = steps.iter().map(|left| left.step.id.clone()).collect();
     let known: BTreeSet<&StepId> = ids.iter().collect();
     let downloads = |step: &Step| {
@@ -233,9 +235,8 @@ fn connect(steps: &mut Vec<Left>, gate: &Gate) {
             step.after.extend(gate.first.iter().cloned());
         }
     }
-    if !gate.first.is_empty() {
-        sort(steps);
-    }
+    rolling::order(steps, observed);
+    sort(steps);
 }
 
 /// Moves each step behind those that it comes after, and no further.

@@ -39,6 +39,9 @@ pub enum Interruption {
     Etcd,
     /// API server, controller manager and scheduler.
     ControlPlane,
+    KubeProxy,
+    /// The pods of the network plugin.
+    Network,
 }
 
 impl fmt::Display for Interruption {
@@ -47,6 +50,8 @@ impl fmt::Display for Interruption {
             Self::Containerd => "restarts containerd",
             Self::Balancer => "reloads haproxy",
             Self::Kubelet => "restarts the kubelet",
+            Self::KubeProxy => "restarts kube-proxy if its configuration changes",
+            Self::Network => "restarts the network plugin if its manifest changes",
             Self::Etcd => "restarts etcd if its manifest changes",
             Self::ControlPlane => {
                 "restarts the API server, controller manager and scheduler whose manifest changes"
@@ -282,7 +287,7 @@ table! {
             => text("letting nodes join", "nodes may join").with(Material::Token).asks(Asks::Api);
         Addons "addons"
             => text("installing CoreDNS and kube-proxy", "CoreDNS and kube-proxy are installed")
-                .asks(Asks::Api);
+                .within_s(600).interrupts(Interruption::KubeProxy).asks(Asks::Api);
         JoinOffered "join-offered"
             => text("creating a bootstrap token", "a bootstrap token exists")
                 .with(Material::TokenAndCertificates).lives(Lifetime::WhileNeeded).asks(Asks::Api);
@@ -291,7 +296,7 @@ table! {
                 .lives(Lifetime::Cleanup).asks(Asks::Api);
         Network "network" shown |manifest| manifest.name.clone(),
             => text("installing {the network plugin}", "{the network plugin} is installed")
-                .asks(Asks::Api);
+                .within_s(600).interrupts(Interruption::Network).asks(Asks::Api);
         NodeReady "node-ready" named |node| node.as_str(),
             => text("waiting for node {} to be Ready", "node {} is Ready").within_s(360)
                 .awaited().asks(Asks::Api);

@@ -324,6 +324,7 @@ impl SimCluster {
             | Blocked::StillSpecified { .. }
             | Blocked::LetInAsLess { .. }
             | Blocked::JoinedAsAnother { .. }
+            | Blocked::Disruption { .. }
             | Blocked::InUse(_)
             | Blocked::Edited(_)
             | Blocked::NamelessMember { .. }

@@ -5,6 +5,7 @@ use quorate_proto::goal::KubeNode;
 use quorate_proto::{Drift, Finding};
 use serde_json::Value;
 
+use super::kubectl;
 use super::read::{self, Reply};
 use crate::goal::{Ensure, Work};
 use crate::host::{Host, HostError};
@@ -26,7 +27,18 @@ impl Ensure for Addons<'_> {
             ("ConfigMap kube-proxy", KUBE_PROXY_CONFIG),
         ] {
             match read::get(host, read::own(self.0), path).await? {
-                Reply::Found(object) => drifts.extend(self.drift(path, &object)),
+                Reply::Found(object) => {
+                    let drift = self.drift(path, &object);
+                    if drift.is_none()
+                        && path == KUBE_PROXY_CONFIG
+                        && self.is_older(host, &object).await?
+                    {
+                        let what = "pods of kube-proxy";
+                        let found = "run by an older configuration";
+                        drifts.push(Drift::new(what, found, "restarted").in_use());
+                    }
+                    drifts.extend(drift);
+                }
                 Reply::Absent => drifts.push(Drift::new(what, "missing", "there")),
                 Reply::NoRights => return Ok(Finding::Drifted(vec![read::no_rights()])),
             }
@@ -35,11 +47,22 @@ impl Ensure for Addons<'_> {
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        phase::init(host, work, self.0, "addon all").await
+        phase::init(host, work, self.0, "addon all").await?;
+        if let Reply::Found(map) = read::get(host, read::own(self.0), KUBE_PROXY_CONFIG).await?
+            && self.is_older(host, &map).await?
+        {
+            return kubectl::restart(host, work, "kube-system", "daemonset/kube-proxy").await;
+        }
+        Ok(())
     }
 }
 
 impl Addons<'_> {
+    async fn is_older(&self, host: &dyn Host, map: &Value) -> Result<bool, HostError> {
+        let selector = "k8s-app%3Dkube-proxy";
+        read::runs_older_config(host, read::own(self.0), map, "kube-system", selector).await
+    }
+
     fn drift(&self, path: &str, object: &Value) -> Option<Drift> {
         let cluster = &self.0.cluster;
         match path {

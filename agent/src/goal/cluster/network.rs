@@ -4,23 +4,19 @@
 //! tell, and a file on some node proves nothing.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use quorate_proto::goal::Manifest;
-use quorate_proto::{ActivityKind, Drift, Finding, Secret};
+use quorate_proto::{ActivityKind, Drift, Finding};
 use serde_json::{Value, json};
 
+use super::kubectl;
 use super::read::{self, Reply};
 use crate::goal::{Ensure, Work};
-use crate::host::{ApiServer, Command, Host, HostError, Profile, Unit};
-use crate::kubeadm::ADMIN_CONF;
+use crate::host::{ApiServer, Host, HostError};
 
 /// Remembers the manifest: its name, digest, and the namespaces of its workloads.
 pub(super) const RECORD: &str = "/api/v1/namespaces/kube-system/configmaps/quorate-network";
-
-/// A handful of objects; most of the time kubectl learns what the API serves.
-const DEADLINE: Duration = Duration::from_secs(180);
 
 pub(in crate::goal) struct Network<'a>(pub &'a Manifest);
 
@@ -49,13 +45,18 @@ impl Ensure for Network<'_> {
                 drifts.push(Drift::new(workload.label(), "missing", "there"));
             }
         }
+        if drifts.is_empty() && !self.older(host).await?.is_empty() {
+            let what = format!("pods of {}", self.0.name);
+            drifts.push(Drift::new(what, "run by an older configuration", "restarted").in_use());
+        }
         Ok(Finding::from_drifts(drifts))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         let name = &self.0.name;
         work.progress.doing(ActivityKind::Own, format!("kubectl apply of {name}"));
-        apply(host, work, "manifest.yaml", self.0.yaml.clone()).await?;
+        kubectl::apply(host, work, "manifest.yaml", self.0.yaml.clone()).await?;
+        self.restart_older(host, work).await?;
         let namespaces: BTreeSet<String> =
             workloads(&self.0.yaml).into_iter().map(|workload| workload.namespace).collect();
         let namespaces: Vec<String> = namespaces.into_iter().collect();
@@ -68,7 +69,7 @@ impl Ensure for Network<'_> {
             },
         });
         // Last, so that it never claims what was not applied.
-        apply(host, work, "record.yaml", record.to_string()).await
+        kubectl::apply(host, work, "record.yaml", record.to_string()).await
     }
 }
 
@@ -77,26 +78,32 @@ fn short(sha256: &str) -> String {
     format!("sha256 {}", sha256.get(..12).unwrap_or(sha256))
 }
 
-async fn apply(
-    host: &dyn Host,
-    work: &Work<'_>,
-    file: &str,
-    content: String,
-) -> Result<(), HostError> {
-    let path = format!("{{dir}}/{file}");
-    let args = [
-        "--kubeconfig",
-        ADMIN_CONF,
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--field-manager=quorate",
-        "-f",
-        &path,
-    ];
-    let command = Command { deadline: DEADLINE, ..Command::new("kubectl", &args) };
-    let files = vec![(file.to_owned(), Secret::new(content))];
-    host.run_unit(&Unit::new(Profile::Client, command).with_files(files), work.progress).await
+impl Network<'_> {
+    /// Workloads whose pods may run by older ConfigMaps of the manifest.
+    async fn older(&self, host: &dyn Host) -> Result<Vec<Workload>, HostError> {
+        let mut older = Vec::new();
+        for map in config_maps(&self.0.yaml) {
+            let namespace = map.namespace.clone();
+            let path = format!("/api/v1/namespaces/{namespace}/configmaps/{}", map.name);
+            let Reply::Found(object) = read::get(host, ApiServer::Own, &path).await? else {
+                continue;
+            };
+            if read::runs_older_config(host, ApiServer::Own, &object, &namespace, "").await? {
+                older.extend(
+                    workloads(&self.0.yaml).into_iter().filter(|it| it.namespace == namespace),
+                );
+            }
+        }
+        Ok(older)
+    }
+
+    async fn restart_older(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        for workload in self.older(host).await? {
+            let name = format!("{}/{}", workload.kind, workload.name);
+            kubectl::restart(host, work, &workload.namespace, &name).await?;
+        }
+        Ok(())
+    }
 }
 
 /// A set of pods of the manifest.
@@ -118,22 +125,28 @@ impl Workload {
 }
 
 fn workloads(yaml: &str) -> Vec<Workload> {
+    objects(yaml, |kind| match kind {
+        "DaemonSet" => Some("daemonsets"),
+        "Deployment" => Some("deployments"),
+        _ => None,
+    })
+}
+
+fn config_maps(yaml: &str) -> Vec<Workload> {
+    objects(yaml, |kind| (kind == "ConfigMap").then_some("configmaps"))
+}
+
+/// The objects of a manifest whose kind is wanted, with the kind's name in the API.
+fn objects(yaml: &str, wanted: impl Fn(&str) -> Option<&'static str>) -> Vec<Workload> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_default();
-    documents
-        .iter()
-        .filter_map(|document| {
-            let kind = match read::text(document, "/kind") {
-                "DaemonSet" => "daemonsets",
-                "Deployment" => "deployments",
-                _ => return None,
-            };
-            let namespace = Some(read::text(document, "/metadata/namespace"));
-            let namespace =
-                namespace.filter(|namespace| !namespace.is_empty()).unwrap_or("default");
-            let name = read::text(document, "/metadata/name").to_owned();
-            Some(Workload { kind, namespace: namespace.to_owned(), name })
-        })
-        .collect()
+    let objects = documents.iter().filter_map(|document| {
+        let kind = wanted(read::text(document, "/kind"))?;
+        let namespace = Some(read::text(document, "/metadata/namespace"));
+        let namespace = namespace.filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+        let name = read::text(document, "/metadata/name").to_owned();
+        Some(Workload { kind, namespace: namespace.to_owned(), name })
+    });
+    objects.collect()
 }
 
 #[cfg(test)]

@@ -61,12 +61,12 @@ pub(super) fn items(list: &Value) -> &[Value] {
 }
 
 /// The text at a pointer, or nothing.
-pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(in crate::goal) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The status of a condition, such as `Ready` of a Node or a Pod.
-pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+pub(in crate::goal) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array)?;
     conditions.iter().find(|condition| text(condition, "/type") == kind)
 }
@@ -76,6 +76,25 @@ pub(super) fn embedded(config_map: &Value, key: &str) -> Value {
     let yaml =
         config_map.get("data").map(|data| text(data, &format!("/{key}"))).unwrap_or_default();
     serde_saphyr::from_str(yaml).unwrap_or_default()
+}
+
+/// Whether pods of a namespace were started before a ConfigMap got its present content, and so may run by an
+/// older one. `selector` may be empty.
+pub(super) async fn runs_older_config(
+    host: &dyn Host,
+    at: ApiServer,
+    config_map: &Value,
+    namespace: &str,
+    selector: &str,
+) -> Result<bool, HostError> {
+    let fields = config_map.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let written = fields.into_iter().flatten().map(|field| text(field, "/time")).max();
+    let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
+    let Reply::Found(pods) = get(host, at, &path).await? else { return Ok(false) };
+    // RFC 3339 in UTC sorts as text.
+    let started = items(&pods).iter().map(|pod| text(pod, "/status/startTime"));
+    let first = started.filter(|time| !time.is_empty()).min();
+    Ok(first.zip(written).is_some_and(|(first, written)| first < written))
 }
 
 fn refusal(method: &str, path: &str, status: u16, body: &Value) -> HostError {

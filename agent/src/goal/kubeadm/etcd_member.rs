@@ -10,6 +10,7 @@ use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{ActivityKind, Drift, EtcdFacts, EtcdMember as Member, Finding};
 
 use super::pods;
+use crate::goal::replacement::{self, Replacement};
 use crate::goal::{Ensure, Work, wait};
 use crate::host::{Host, HostError};
 use crate::kubeadm::{ETCD_DATA, manifest, phase, render};
@@ -50,10 +51,20 @@ impl Ensure for EtcdMember<'_> {
         if let Some(found) = found {
             return Ok(Finding::Drifted(vec![Drift::new(what, found, wanted)]));
         }
-        Ok(Finding::from_drifts(self.settings(host).await?))
+        let mut drifts = self.settings(host).await?;
+        let kept = Replacement { name: "etcd", files: &[] };
+        if drifts.is_empty() && kept.is_open(host).await? {
+            drifts.push(Drift::new(MANIFEST, "not proved to work yet", "serving").in_use());
+        }
+        Ok(Finding::from_drifts(drifts))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        let files = [(MANIFEST.to_owned(), 0o600)];
+        let replaced = Replacement { name: "etcd", files: &files };
+        if replaced.is_open(host).await? || self.is_in_use(host).await? {
+            return self.change(host, work, &replaced).await;
+        }
         match self.0.entry {
             Entry::Founder => self.found(host, work).await?,
             Entry::ControlPlane => self.join(host, work).await?,
@@ -67,6 +78,46 @@ impl Ensure for EtcdMember<'_> {
 }
 
 impl EtcdMember<'_> {
+    /// Whether the member is well and runs by other settings than the specified ones.
+    async fn is_in_use(&self, host: &dyn Host) -> Result<bool, HostError> {
+        let Finding::Drifted(drifts) = self.check(host).await? else { return Ok(false) };
+        Ok(drifts.iter().any(|drift| drift.in_use))
+    }
+
+    /// Restarts the member with other arguments: with its data it comes back as the member that it is.
+    async fn change(
+        &self,
+        host: &dyn Host,
+        work: &Work<'_>,
+        replaced: &Replacement<'_>,
+    ) -> Result<(), HostError> {
+        replaced.keep(host).await?;
+        let healthy = format!("the etcd member {} is a healthy voter", self.0.node);
+        let changed = async {
+            phase::init(host, work, self.0, "etcd local").await?;
+            wait::until(&Running(self), host, work, &healthy, PATIENCE).await
+        };
+        if let Err(error) = changed.await {
+            work.progress.doing(ActivityKind::Own, "putting the former manifest of etcd back");
+            replaced.restore(host).await?;
+            wait::until(&Voting(self), host, work, &healthy, PATIENCE).await?;
+            replaced.close(host).await?;
+            return Err(replacement::undone(self.0.node.as_str(), "etcd", &error));
+        }
+        replaced.close(host).await
+    }
+
+    async fn shortcomings(&self, host: &dyn Host) -> Result<Option<String>, HostError> {
+        match host.etcd(&self.peers()).await {
+            Ok(facts) => Ok(self.shortcoming(&facts)),
+            // The member is this node's own: that nothing answers is a fact about it.
+            Err(HostError::Silent { service, .. }) => {
+                Ok(Some(format!("{service} does not answer")))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// What the member runs by, where that is not what the specification asks for.
     async fn settings(&self, host: &dyn Host) -> Result<Vec<Drift>, HostError> {
         let found = manifest::read(host, "etcd").await?.unwrap_or_default();
@@ -161,6 +212,44 @@ impl EtcdMember<'_> {
     fn peers(&self) -> Vec<String> {
         let others = self.0.cluster.control_planes.iter().filter(|peer| peer.node != self.0.node);
         others.map(|peer| Member::client_url(peer.address)).collect()
+    }
+}
+
+/// The member votes and is healthy.
+struct Voting<'a>(&'a EtcdMember<'a>);
+
+#[async_trait]
+impl Ensure for Voting<'_> {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        let found = self.0.shortcomings(host).await?;
+        let drift = found.map(|found| Drift::new("etcd member", found, "a healthy voter"));
+        Ok(Finding::from_drifts(drift.into_iter().collect()))
+    }
+
+    async fn apply(&self, _: &dyn Host, _: &Work<'_>) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+/// The same, by the arguments of its manifest.
+struct Running<'a>(&'a EtcdMember<'a>);
+
+#[async_trait]
+impl Ensure for Running<'_> {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        let mut drifts = self.0.settings(host).await?;
+        if host.processes("etcd").await?.is_empty() {
+            drifts.push(Drift::new("process etcd", "none", "running"));
+        }
+        if drifts.is_empty() {
+            Voting(self.0).check(host).await
+        } else {
+            Ok(Finding::Drifted(drifts))
+        }
+    }
+
+    async fn apply(&self, _: &dyn Host, _: &Work<'_>) -> Result<(), HostError> {
+        Ok(())
     }
 }
 

@@ -1,11 +1,14 @@
 //! The kubelet runs, now and after a boot, with kubeadm's configuration, and has an identity or the means to ask for one.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{ActivityKind, Drift, Finding};
 use serde_json::Value;
 
 use super::{guard, pods};
+use crate::goal::replacement::{self, Replacement};
 use crate::goal::service_running::ServiceState;
 use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError};
@@ -15,6 +18,8 @@ use crate::kubeadm::{
 };
 
 const KUBELET: &str = "kubelet";
+/// A kubelet with a bad setting ends within two seconds, on a slow machine.
+const STAYING: Duration = Duration::from_secs(8);
 
 pub(in crate::goal) struct KubeletStarted<'a>(pub &'a KubeNode);
 
@@ -37,6 +42,10 @@ impl Ensure for KubeletStarted<'_> {
             drifts.push(Drift::new("the kubelet's identity", "none", "one, or a token to ask by"));
         }
         drifts.extend(ServiceState::of(host, KUBELET).await?.drifts(KUBELET));
+        let kept = Replacement { name: KUBELET, files: &[] };
+        if drifts.is_empty() && kept.is_open(host).await? {
+            drifts.push(Drift::new(KUBELET_CONFIG, "not proved to work yet", "in use").in_use());
+        }
         Ok(Finding::from_drifts(drifts))
     }
 
@@ -118,9 +127,35 @@ async fn start(host: &dyn Host, work: &Work<'_>, node: &KubeNode) -> Result<(), 
 async fn configure(host: &dyn Host, work: &Work<'_>, node: &KubeNode) -> Result<(), HostError> {
     let rendered = render::rendered(host, node).await?;
     work.progress.doing(ActivityKind::Own, "configuring the kubelet");
+    let files = [KUBELET_CONFIG, KUBELET_FLAGS].map(|path| (path.to_owned(), 0o644));
+    let replaced = Replacement { name: KUBELET, files: &files };
     let systemctl = |verb| Command::new("systemctl", &[verb, KUBELET]);
+    replaced.keep(host).await?;
     host.output_of(&systemctl("stop")).await?;
     host.write(KUBELET_CONFIG, rendered.kubelet_config.as_bytes(), 0o644).await?;
     host.write(KUBELET_FLAGS, rendered.kubelet_flags.as_bytes(), 0o644).await?;
-    host.output_of(&systemctl("start")).await.map(drop)
+    host.output_of(&systemctl("start")).await?;
+    if let Err(error) = stays(host, work).await {
+        host.output_of(&systemctl("stop")).await?;
+        replaced.restore(host).await?;
+        host.output_of(&systemctl("start")).await?;
+        replaced.close(host).await?;
+        return Err(replacement::undone(node.node.as_str(), "the kubelet", &error));
+    }
+    replaced.close(host).await
+}
+
+/// Waits until the kubelet has run for a while: one that cannot read its configuration ends at once, and
+/// systemd starts it again and again.
+async fn stays(host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+    work.progress.doing(ActivityKind::Wait, "waiting until the kubelet goes on running");
+    let first = ServiceState::of(host, KUBELET).await?;
+    host.pause(STAYING).await;
+    let now = ServiceState::of(host, KUBELET).await?;
+    if now.active() && now.invocation == first.invocation {
+        return Ok(());
+    }
+    Err(HostError::InVain(
+        "the kubelet ended right after its start, see `journalctl -u kubelet`".to_owned(),
+    ))
 }

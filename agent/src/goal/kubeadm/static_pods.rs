@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quorate_proto::goal::KubeNode;
-use quorate_proto::{Drift, Finding};
+use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{guard, pods};
+use super::{ApiServerReady, guard, pods};
+use crate::goal::cluster::read::{self, Reply};
+use crate::goal::replacement::{self, Replacement};
 use crate::goal::{Ensure, Work, wait};
 use crate::host::{Host, HostError};
-use crate::kubeadm::{manifest, phase, render};
+use crate::kubeadm::{MANIFESTS, manifest, phase, render};
 
 const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
@@ -44,6 +46,11 @@ impl Ensure for StaticPods<'_> {
                 drifts.extend(differing);
             }
         }
+        let kept = Replacement { name: "static-pods", files: &[] };
+        if drifts.is_empty() && kept.is_open(host).await? {
+            let what = format!("the changed manifests in {MANIFESTS}");
+            drifts.push(Drift::new(what, "not proved to work yet", "serving").in_use());
+        }
         Ok(Finding::from_drifts(drifts))
     }
 
@@ -51,13 +58,35 @@ impl Ensure for StaticPods<'_> {
         guard::refuse_stranger(host, self.0, work.material).await?;
         self.refuse_upgrade(host).await?;
         // A join would write the same, and needs a token and an API server that answers.
-        phase::init(host, work, self.0, "control-plane all").await?;
-        let what = format!("the control plane's pods of {} run by their manifests", self.0.node);
-        wait::until(self, host, work, &what, PATIENCE).await
+        let files = COMPONENTS.map(|component| (manifest::path(component), 0o600));
+        let replaced = Replacement { name: "static-pods", files: &files };
+        let proving = replaced.is_open(host).await?;
+        if !proving && !self.is_in_use(host).await? {
+            return phase::init(host, work, self.0, "control-plane all").await;
+        }
+        replaced.keep(host).await?;
+        let changed = async {
+            phase::init(host, work, self.0, "control-plane all").await?;
+            Serving(self.0).proved(host, work).await
+        };
+        if let Err(error) = changed.await {
+            work.progress.doing(ActivityKind::Own, "putting the former manifests back");
+            replaced.restore(host).await?;
+            Serving(self.0).ready(host, work).await?;
+            replaced.close(host).await?;
+            return Err(replacement::undone(self.0.node.as_str(), "the control plane", &error));
+        }
+        replaced.close(host).await
     }
 }
 
 impl StaticPods<'_> {
+    /// Whether something runs by manifests that are to change.
+    async fn is_in_use(&self, host: &dyn Host) -> Result<bool, HostError> {
+        let Finding::Drifted(drifts) = self.check(host).await? else { return Ok(false) };
+        Ok(drifts.iter().any(|drift| drift.in_use))
+    }
+
     /// Another version is an upgrade, which has an order of its own over all nodes.
     async fn refuse_upgrade(&self, host: &dyn Host) -> Result<(), HostError> {
         for component in COMPONENTS {
@@ -72,6 +101,71 @@ impl StaticPods<'_> {
                 )));
             }
         }
+        Ok(())
+    }
+}
+
+/// The control plane's pods of a node, after a change of their manifests.
+struct Serving<'a>(&'a KubeNode);
+
+impl Serving<'_> {
+    /// Waits until they run by their manifests and serve.
+    async fn proved(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        let what = format!("the control plane's pods of {} run by their manifests", self.0.node);
+        wait::until(&Running, host, work, &what, PATIENCE).await?;
+        self.ready(host, work).await
+    }
+
+    /// Waits until they serve.
+    async fn ready(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
+        let what = format!("the API server of {} is ready", self.0.node);
+        wait::until(&ApiServerReady(self.0), host, work, &what, PATIENCE).await?;
+        let what = format!("the control plane's pods of {} are ready", self.0.node);
+        wait::until(self, host, work, &what, PATIENCE).await
+    }
+}
+
+#[async_trait]
+impl Ensure for Serving<'_> {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        let mut drifts = Vec::new();
+        for component in COMPONENTS {
+            let path = format!("/api/v1/namespaces/kube-system/pods/{component}-{}", self.0.node);
+            let ready = match read::get(host, read::own(self.0), &path).await? {
+                Reply::Found(pod) => read::condition(&pod, "Ready")
+                    .is_some_and(|ready| read::text(ready, "/status") == "True"),
+                Reply::Absent | Reply::NoRights => false,
+            };
+            if !ready {
+                drifts.push(Drift::new(format!("pod {component}"), "not ready", "ready"));
+            }
+        }
+        Ok(Finding::from_drifts(drifts))
+    }
+
+    async fn apply(&self, _: &dyn Host, _: &Work<'_>) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+/// Whether each component's process has the arguments of its manifest.
+struct Running;
+
+#[async_trait]
+impl Ensure for Running {
+    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
+        let mut drifts = Vec::new();
+        for component in COMPONENTS {
+            let wanted = manifest::read(host, component).await?.unwrap_or_default();
+            if host.processes(component).await?.is_empty() {
+                drifts.push(Drift::new(format!("process {component}"), "none", "running"));
+            }
+            drifts.extend(pods::process_drifts(host, component, &wanted.args, &[]).await?);
+        }
+        Ok(Finding::from_drifts(drifts))
+    }
+
+    async fn apply(&self, _: &dyn Host, _: &Work<'_>) -> Result<(), HostError> {
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{State, complaint, printed};
 use crate::host::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, Command, HostError, Output};
-use crate::kubeadm::ADMIN_CONF;
+use crate::kubeadm::{ADMIN_CONF, manifest};
 
 /// The cluster that a machine belongs to. Clones are the same cluster, so that several machines
 /// share one.
@@ -95,7 +95,9 @@ pub(super) fn api(state: &mut State, request: &ApiRequest) -> Result<ApiAnswer, 
             cluster.shared().api_servers.contains(address)
         }
     };
-    if !up {
+    // As an API server ends that is given an argument which it does not know.
+    let broken = state.text(&manifest::path("kube-apiserver")).contains("--broken=");
+    if !up || broken {
         return Err(silent("the Kubernetes API"));
     }
     if request.path == "/readyz" {

@@ -1,4 +1,4 @@
 //! Guards: what stands against a plan before a single step of it is looked at. Pure.
 
 pub(super) mod immutable;
-pub(super) mod rolling;
+pub(super) mod in_use;

@@ -18,6 +18,9 @@ pub(super) fn get(shared: &Shared, path: &str) -> Option<Value> {
     if let Some(object) = shared.objects.get(path) {
         return Some(with_status(shared, path, object.clone()));
     }
+    if let Some((_, name)) = path.split_once("/pods/") {
+        return pods(shared).into_iter().find(|pod| pod["metadata"]["name"] == name);
+    }
     let items: Vec<Value> = if path.ends_with("/pods") {
         let of_node = query.strip_prefix("fieldSelector=spec.nodeName%3D");
         let on = |pod: &Value| {

@@ -1,5 +1,5 @@
-//! Blocks changes of what runs on nodes that are part of the cluster already. A repair of what is missing
-//! is none.
+//! Blocks changes of what runs on nodes that are part of the cluster already, where no goal knows how to
+//! bring them about node by node. A repair of what is missing is none.
 
 use quorate_proto::{Drift, Finding, NodeName};
 
@@ -18,7 +18,7 @@ pub(in crate::plan) fn check(
     for step in &outline.steps {
         let joined = |node| observed.facts(node).is_some_and(|facts| facts.kubernetes.kubelet_conf);
         let Some(Finding::Drifted(drifts)) = findings.get(&step.id) else { continue };
-        if joined(&step.id.node) {
+        if joined(&step.id.node) && step.goal.traits().interrupts.is_none() {
             let changed = drifts.iter().filter(|drift| drift.in_use).cloned();
             changes.extend(changed.map(|drift| (step.id.node.clone(), drift)));
         }
