@@ -73,7 +73,8 @@ fn no_file_is_too_long_to_read() {
 fn plans_the_engine_and_the_machine_are_pure() {
     let rooms = ["plan/", "engine", "run/machine"];
     let pure = |path: &str| {
-        let path = path.strip_prefix("coordinator/src/").filter(|path| !path.ends_with("/tests.rs"));
+        let path =
+            path.strip_prefix("coordinator/src/").filter(|path| !path.ends_with("/tests.rs"));
         path.is_some_and(|path| rooms.iter().any(|room| path.starts_with(room)))
     };
     let impure = [
