@@ -184,6 +184,7 @@ fn show_end(end: &End) -> String {
         }
         End::Superseded => "superseded\n".to_owned(),
         End::Unrecorded => "not recorded\n".to_owned(),
+        End::Interrupted => "interrupted\n".to_owned(),
         End::Blocked(blocked) => format!("blocked: {blocked}\n"),
         End::NotDone(outcome) => {
             let mut shown = "not done\n".to_owned();

@@ -10,7 +10,7 @@ use quorate_proto::{Drift, EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName
 use quorate_tests::sim::{End, Log, Random, Rules, SimCluster, apply, name, observe, plan, sample};
 
 fn seen(world: &mut SimCluster) -> Observed {
-    observe(world, &mut Random::new(1), Rules::ALL, None)
+    observe(world, Rules::ALL)
 }
 
 fn bare(spec: ClusterSpec) -> Outline {

@@ -1,7 +1,7 @@
 //! The simulated agents: they take orders, work, answer, and remember.
 
 use quorate_proto::goal::{EtcdGoal, KubeadmGoal};
-use quorate_proto::{Goal, NodeName, StepId};
+use quorate_proto::{Goal, NodeName};
 
 use super::etcd::Obstacle;
 use super::network::{Answer, Order, Told};
@@ -44,8 +44,8 @@ impl SimCluster {
     /// An order has arrived at its node.
     fn take(&mut self, order: Order, random: &mut Random) {
         if let Some(told) = self.take_or_tell(&order, random) {
-            let Order { from: to, step, operation, .. } = order;
-            self.network.answers.push(Answer { to, step, operation, told });
+            let Order { from: to, call, operation, .. } = order;
+            self.network.answers.push(Answer { to, call, operation, told });
         }
     }
 
@@ -67,7 +67,7 @@ impl SimCluster {
         }
         if let Some(at) = &mut node.operation {
             if at.id == order.operation {
-                at.listeners.push(order.from.clone());
+                at.listeners.push((order.from.clone(), order.call));
                 return None;
             }
             return Some(Told::Busy { operation: at.id.clone(), goal: at.goal.id() });
@@ -97,7 +97,7 @@ impl SimCluster {
             left,
             patience: 20,
             fate,
-            listeners: vec![order.from.clone()],
+            listeners: vec![(order.from.clone(), order.call)],
         };
         let node = self.node_mut(name);
         (node.operation, node.latest) = (Some(operation), None);
@@ -170,7 +170,7 @@ impl SimCluster {
     }
 
     /// The agent checks the goal, clears its ledger, and tells whoever listens.
-    fn conclude(&mut self, name: &NodeName, operation: Operation) {
+    pub(super) fn conclude(&mut self, name: &NodeName, operation: Operation) {
         let finding = self.check(name, &operation.goal);
         let fails = !matches!(operation.fate, Fate::Works | Fate::ClaimsToWork);
         let told = Told::Ended {
@@ -178,11 +178,9 @@ impl SimCluster {
             claims_success: !fails,
             finding,
         };
-        let step = StepId { node: name.clone(), goal: operation.goal.id() };
-        for to in operation.listeners {
-            let (step, told) = (step.clone(), told.clone());
-            let operation = operation.id.clone();
-            self.network.answers.push(Answer { to, step, operation, told });
+        for (to, call) in operation.listeners {
+            let (operation, told) = (operation.id.clone(), told.clone());
+            self.network.answers.push(Answer { to, call, operation, told });
         }
         self.node_mut(name).latest = Some((operation.id, told));
     }

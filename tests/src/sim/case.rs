@@ -4,8 +4,9 @@
 use quorate::plan::Blocked;
 use quorate_proto::{NodeName, RunId};
 
-use super::coordinator::{End, Log, Run};
+use super::coordinator::{End, Run};
 use super::faults::{Weather, disturb};
+use super::log::Log;
 use super::node::Machinery;
 use super::random::Random;
 use super::rules::Rules;
@@ -94,7 +95,7 @@ pub fn violations(seed: u64, rules: Rules, weather: Weather, enough: &mut dyn Fn
     if past.stride() > 1 {
         return;
     }
-    for kill in 0..600 {
+    for kill in 0..1_200 {
         if kill % 23 == 3 {
             let found = past.clone().recover(seed, kill, &mut Log::default());
             if found.is_err_and(|why| enough(&why)) {
@@ -163,7 +164,7 @@ impl Timeline {
         self.begun += 1;
         // Of two runs that took one number the later may be either: their hosts' clocks differ.
         let id = RunId(format!("run-{}-{}", self.random.below(10), self.begun));
-        self.runs.push(Run::new(&self.world, id, self.rules));
+        self.runs.push(Run::new(&mut self.world, id, self.rules));
     }
 
     /// One event happens somewhere.
@@ -201,7 +202,9 @@ impl Timeline {
                 return true;
             }
         }
+        // Time is not waited for while anything else can happen.
         world.happen(random)
+            || awake.iter().any(|at| runs.get_mut(*at).is_some_and(|run| run.wait(world, log)))
     }
 
     fn judge(&self) -> Result<(), String> {

@@ -1,36 +1,31 @@
-//! The coordinators of the simulation: the real outline, pending and engine, with a driver that can
-//! be killed or paused between any two events, and that follows orders as the real one does.
+//! The coordinators of the simulation. Each is the real machine: its questions are answered here, its
+//! orders sent and its time passed, and it can be killed or stopped between any two inputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use quorate::engine::{Dispatch, Engine, Input, Outcome};
-use quorate::plan::{Blocked, Observed, Plan};
-use quorate_proto::{Finding, Goal, NodeName, OperationId, RunId, StepId, Term};
+use quorate::engine::Outcome;
+use quorate::fleet::FleetError;
+use quorate::plan::Blocked;
+use quorate::run::machine::{
+    Barred, Call, Drawn, Effect, Input, Look, Machine, Material, Over, Seen, Target, Turn,
+    next_term,
+};
+use quorate_proto::{Event, Failure, Finding, NodeName, OperationId, RunId, StepId, Term};
 
 use super::agent::HANGS;
-use super::look::{Look, Seen};
+use super::answers::{Asker, Question};
+use super::log::{Log, is_of_nodes};
 use super::network::{Order, Told};
 use super::random::Random;
 use super::rules::Rules;
 use super::secrets;
 use super::world::SimCluster;
 
-/// What happened in a run, where someone wants to read it: most cases are only counted.
-#[derive(Debug, Clone, Default)]
-pub struct Log {
-    pub wanted: bool,
-    pub lines: Vec<String>,
-}
-
-impl Log {
-    /// Adds a line.
-    pub fn add(&mut self, line: impl FnOnce() -> String) {
-        if self.wanted {
-            self.lines.push(line());
-        }
-    }
-}
+/// A pause of the machine's; what is due later is a deadline.
+const LONGEST_PAUSE_MS: u64 = 30_000;
+/// Between two inputs.
+const INPUT_MS: u64 = 20;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +38,8 @@ pub enum End {
     Blocked(Blocked),
     /// A newer run gives the orders.
     Superseded,
+    /// Ctrl-C.
+    Interrupted,
     /// Its database failed.
     Unrecorded,
     /// The coordinator died.
@@ -51,85 +48,108 @@ pub enum End {
     Stuck,
 }
 
+impl End {
+    fn of(over: &Over) -> Self {
+        match over {
+            Over::Holds => Self::Success,
+            Over::NotDone { ended, withheld: _ } => Self::NotDone(ended.clone()),
+            Over::Stalled { left, withheld: _ } => Self::Stalled(left.clone()),
+            Over::Blocked(barred) => Self::blocked(barred),
+            Over::Superseded { .. } => Self::Superseded,
+            Over::Interrupted { .. } => Self::Interrupted,
+        }
+    }
+
+    fn blocked(barred: &Barred) -> Self {
+        match barred {
+            Barred::Plan(blocked) => Self::Blocked(blocked.clone()),
+            Barred::Strangers(reasons) => panic!("nodes of the simulation are known: {reasons:?}"),
+        }
+    }
+}
+
 /// One `quorate apply`.
 #[derive(Debug, Clone)]
 pub(super) struct Run {
     pub id: RunId,
-    rules: Rules,
-    /// Known once it has looked for the first time.
+    asker: Asker,
+    target: Arc<Target>,
+    /// The term that it takes; by default, one more than it has seen.
     term: Option<Term>,
     phase: Phase,
-    /// The steps of the plan before, and how often they were the same.
-    before: (Vec<StepId>, u32),
-    following: BTreeMap<StepId, Following>,
-    awaited: BTreeMap<NodeName, OperationId>,
-    attempts: BTreeMap<StepId, u32>,
+    questions: BTreeMap<Call, Question>,
+    streams: BTreeMap<Call, Stream>,
+    /// What came while it was stopped, or is told together.
+    inbox: VecDeque<Input>,
+    now_ms: u64,
     operations: u64,
+    /// Its database takes no more events.
+    unrecorded: bool,
     /// Stopped, to go on later as if nothing had happened.
     pub paused: bool,
-    /// News that it heard while it carried out its plans.
+    /// What it heard of steps and nodes while it carried out its plans.
     pub heard: usize,
 }
 
 #[derive(Debug, Clone)]
 enum Phase {
-    Looking(Look),
-    Working { engine: Engine, plan: Arc<Plan> },
+    /// The look without a claim, and how many calls it made.
+    First(Box<Look>, u64),
+    Running(Box<Machine>),
     Over(End),
 }
 
-/// An order that was given.
+/// An order whose end was not told.
 #[derive(Debug, Clone)]
-struct Following {
+struct Stream {
+    step: StepId,
     operation: OperationId,
-    /// `Some`: the connection broke, and the node did not answer so often since. It is asked what it
-    /// does before anything is sent again.
-    asking: Option<u32>,
-    /// The engine was told that it takes too long; its end may be heard all the same.
-    given_up: bool,
 }
 
-/// What came of listening.
-enum Heard {
-    Nothing,
-    /// Something of which the engine need not know.
-    News,
-    Input(Input),
-    Superseded,
+/// What a run can hear next.
+enum Next {
+    Question(Call),
+    Broken(Call),
+    Pause(u64),
 }
 
 impl Run {
     /// A run that has not looked yet.
-    pub(super) fn new(world: &SimCluster, id: RunId, rules: Rules) -> Self {
-        Self::looking(Look::new(world, &id, rules, None), id, rules, None)
+    pub(super) fn new(world: &mut SimCluster, id: RunId, rules: Rules) -> Self {
+        Self::taking(world, id, rules, None)
     }
 
-    /// A run that knows its term.
-    pub(super) fn with_term(world: &SimCluster, term: &Term, rules: Rules) -> Self {
-        let look = Look::new(world, &term.run, rules, Some(term.clone()));
-        Self::looking(look, term.run.clone(), rules, Some(term.clone()))
-    }
-
-    fn looking(look: Look, id: RunId, rules: Rules, term: Option<Term>) -> Self {
-        Self {
+    fn taking(world: &mut SimCluster, id: RunId, rules: Rules, term: Option<Term>) -> Self {
+        let asker = Asker::new(id.clone(), rules);
+        let target = asker.target(world);
+        let mut no_operation = || OperationId(String::new());
+        let mut turn = Turn::new(0, 0, &mut no_operation);
+        let look = Look::begin(Arc::clone(&target), None, BTreeSet::new(), &mut turn);
+        let effects = std::mem::take(&mut turn.effects);
+        let phase = Phase::First(Box::new(look), turn.calls());
+        let mut run = Self {
             id,
-            rules,
+            asker,
+            target,
             term,
-            phase: Phase::Looking(look),
-            before: (Vec::new(), 0),
-            following: BTreeMap::new(),
-            awaited: BTreeMap::new(),
-            attempts: BTreeMap::new(),
+            phase,
+            questions: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            now_ms: 0,
             operations: 0,
+            unrecorded: false,
             paused: false,
             heard: 0,
-        }
+        };
+        run.perform(effects, world, &mut Log::default());
+        run
     }
 
     pub(super) fn end(&self) -> Option<&End> {
         match &self.phase {
             Phase::Over(end) => Some(end),
-            Phase::Looking(_) | Phase::Working { .. } => None,
+            Phase::First(..) | Phase::Running(_) => None,
         }
     }
 
@@ -137,11 +157,11 @@ impl Run {
         self.end().is_none()
     }
 
-    /// It is stopped, to go on later. Whom it has asked answers all the same.
+    /// It is stopped, to go on later. Nodes that were asked answer all the same.
     pub(super) fn pause(&mut self, world: &mut SimCluster) {
         self.paused = true;
-        if let Phase::Looking(look) = &mut self.phase {
-            look.hasten(world);
+        for (call, question) in std::mem::take(&mut self.questions) {
+            self.inbox.push_back(self.asker.answer(world, call, question));
         }
     }
 
@@ -149,61 +169,217 @@ impl Run {
         self.phase = Phase::Over(end);
     }
 
-    /// The coordinator goes on by one event, if it has anything to hear.
+    /// The next event that it records is not stored.
+    pub(super) fn lose_database(&mut self) {
+        self.unrecorded = true;
+    }
+
+    /// Someone presses Ctrl-C.
+    pub(super) fn interrupt(&mut self) {
+        self.inbox.push_back(Input::Interrupted);
+    }
+
+    /// The coordinator goes on by one input, if there is one.
     pub(super) fn step(
         &mut self,
         world: &mut SimCluster,
         random: &mut Random,
         log: &mut Log,
     ) -> bool {
-        match &mut self.phase {
-            Phase::Over(_) => false,
-            Phase::Looking(look) => {
-                let newest = if self.term.is_none() { look.newest_term() } else { 0 };
-                if let Some(seen) = look.step(world, random) {
-                    self.seen(seen, newest, world, log);
-                }
-                true
+        if !self.is_alive() {
+            return false;
+        }
+        let heard = !self.inbox.is_empty() || self.receive(world, random);
+        if let Some(input) = self.inbox.pop_front() {
+            self.take(input, world, log);
+        }
+        if heard {
+            return true;
+        }
+        let input = match random.pick(self.possible(world)) {
+            Some(Next::Question(call)) => {
+                let Some(question) = self.questions.remove(&call) else { return false };
+                self.asker.answer(world, call, question)
             }
-            Phase::Working { .. } => self.listen(world, random, log),
+            Some(Next::Broken(call)) => self.broken(call),
+            Some(Next::Pause(until_ms)) => {
+                self.pass_time(until_ms, world, random, log);
+                return true;
+            }
+            // What takes too long is given up in the end.
+            None if self.may_take_long(world) && random.percent(2) => {
+                return self.wait(world, log);
+            }
+            None => return false,
+        };
+        self.take(input, world, log);
+        true
+    }
+
+    /// A pause ends, and what is asked then is mostly answered before anything else happens: answers
+    /// take no time beside pauses. While nodes are silent, so do several pauses.
+    fn pass_time(
+        &mut self,
+        until_ms: u64,
+        world: &mut SimCluster,
+        random: &mut Random,
+        log: &mut Log,
+    ) {
+        let mut next = Some(until_ms);
+        while let Some(until_ms) = next {
+            self.now_ms = until_ms;
+            self.take(Input::TimePassed, world, log);
+            next = None;
+            if random.percent(80) {
+                let mut silent = false;
+                for (call, question) in std::mem::take(&mut self.questions) {
+                    silent |= !world.answers(&self.id, question.node());
+                    let input = self.asker.answer(world, call, question);
+                    self.take(input, world, log);
+                }
+                next = self.pause_ends().filter(|_| silent);
+            }
         }
     }
 
-    fn seen(&mut self, seen: Seen, newest: u64, world: &mut SimCluster, log: &mut Log) {
-        let plan = match seen {
-            Seen::Superseded => return self.over(End::Superseded, log),
-            Seen::Blocked(blocked) => return self.over(End::Blocked(blocked), log),
-            Seen::Plan(plan) => plan,
-        };
-        secrets::search_plan(world, &plan);
-        if plan.is_complete() {
-            return self.over(End::Success, log);
+    /// Time passes until something is due, however long that is.
+    pub(super) fn wait(&mut self, world: &mut SimCluster, log: &mut Log) -> bool {
+        let Some(wake_ms) = self.wake_at() else { return false };
+        self.now_ms = self.now_ms.max(wake_ms);
+        self.take(Input::TimePassed, world, log);
+        true
+    }
+
+    fn wake_at(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Running(machine) => machine.wake_at(),
+            Phase::First(..) | Phase::Over(_) => None,
         }
-        let Some(term) = &self.term else {
-            // Only a look that claims the nodes is a ground to act on.
-            let term = Term { number: newest + 1, run: self.id.clone() };
-            log.add(|| format!("-- {} takes term {}", self.id, term.number));
-            self.term = Some(term.clone());
-            self.phase = Phase::Looking(Look::new(world, &self.id, self.rules, Some(term)));
-            return;
+    }
+
+    fn may_take_long(&self, world: &SimCluster) -> bool {
+        let hangs = |stream: &Stream| {
+            let operation = world.node(&stream.step.node).operation.as_ref();
+            operation.is_some_and(|at| at.left > HANGS / 5)
         };
-        log.add(|| {
-            format!(
-                "-- term {term} plans {} steps, {} withheld",
-                plan.steps.len(),
-                plan.withheld.len()
-            )
-        });
-        if !self.gets_on(&plan) {
-            let left = plan.steps.into_iter().map(|left| left.step.id);
-            return self.over(End::Stalled(left.collect()), log);
+        !self.streams.is_empty() && (world.faults || self.streams.values().any(hangs))
+    }
+
+    fn possible(&self, world: &SimCluster) -> Vec<Next> {
+        let questions = self.questions.keys().map(|call| Next::Question(*call));
+        let broken = self.streams.iter().filter(|(_, stream)| self.is_broken(world, stream));
+        let broken = broken.map(|(call, _)| Next::Broken(*call));
+        questions.chain(broken).chain(self.pause_ends().map(Next::Pause)).collect()
+    }
+
+    fn pause_ends(&self) -> Option<u64> {
+        let near = |at_ms: &u64| *at_ms <= self.now_ms + LONGEST_PAUSE_MS;
+        self.wake_at().filter(near).map(|at_ms| at_ms.max(self.now_ms))
+    }
+
+    fn is_broken(&self, world: &SimCluster, stream: &Stream) -> bool {
+        let Stream { step, operation } = stream;
+        let at = world.node(&step.node).operation.as_ref();
+        !world.answers(&self.id, &step.node)
+            || !(at.is_some_and(|at| at.id == *operation)
+                || world.network.carries(&self.id, operation))
+    }
+
+    fn broken(&mut self, call: Call) -> Input {
+        let node = self.streams.remove(&call).map(|stream| stream.step.node);
+        Input::Closed { call, result: Err(silent(node)) }
+    }
+
+    /// Takes an answer off the network, if one has arrived.
+    fn receive(&mut self, world: &mut SimCluster, random: &mut Random) -> bool {
+        let answers = world.network.answers.iter().enumerate();
+        let ours = answers.filter(|(_, answer)| answer.to == self.id).map(|(at, _)| at).collect();
+        let Some(at) = random.pick(ours) else { return false };
+        let answer = world.network.answers.remove(at);
+        // Of an order that is not listened to any more nothing is heard.
+        let Some(stream) = self.streams.remove(&answer.call) else { return true };
+        if world.answers(&self.id, &stream.step.node) {
+            let told = self.told(answer.call, &stream.step, answer.told, world);
+            self.inbox.extend(told);
+        } else {
+            let result = Err(silent(Some(stream.step.node)));
+            self.inbox.push_back(Input::Closed { call: answer.call, result });
         }
-        let (engine, orders) = Engine::start(&plan);
-        self.phase = Phase::Working { engine, plan: Arc::new(*plan) };
-        (self.following, self.attempts) = (BTreeMap::new(), BTreeMap::new());
-        self.awaited = BTreeMap::new();
-        self.send(orders, world, log);
-        self.see_end(world, log);
+        true
+    }
+
+    fn told(&mut self, call: Call, step: &StepId, told: Told, world: &SimCluster) -> Vec<Input> {
+        let node = step.node.clone();
+        let refused = |error| vec![Input::Closed { call, result: Err(error) }];
+        match told {
+            Told::Superseded => {
+                let term = world.node(&node).term.clone();
+                refused(FleetError::Superseded { node, term })
+            }
+            Told::Busy { operation, goal } => refused(FleetError::Busy { node, operation, goal }),
+            Told::Refused => {
+                let why = "the ledger cannot be written".to_owned();
+                refused(FleetError::Refused { node, why })
+            }
+            Told::Ended { claims_success: true, .. } if !self.asker.rules.only_checks => {
+                self.asker.claimed.insert(step.clone());
+                let ended = Event::Ended { finding: Finding::Satisfied, failure: None };
+                vec![Input::Told { call, event: ended }]
+            }
+            Told::Ended { finding, claims_success, transient } => {
+                let failure = Failure { transient, ..Failure::default() };
+                let failure = Some(failure).filter(|_| !claims_success || transient);
+                let rules = self.asker.rules;
+                let events = secrets::events(world, rules, &self.id, finding, failure);
+                events.into_iter().map(|event| Input::Told { call, event }).collect()
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input, world: &mut SimCluster, log: &mut Log) {
+        self.now_ms += INPUT_MS;
+        let effects = match &mut self.phase {
+            Phase::Over(_) => return,
+            Phase::First(look, calls) => {
+                let mut no_operation = || OperationId(String::new());
+                let mut turn = Turn::new(self.now_ms, *calls, &mut no_operation);
+                let seen = look.handle(input, false, &mut turn);
+                *calls = turn.calls();
+                let effects = turn.effects;
+                match seen {
+                    None => effects,
+                    Some(Seen::Drawn(drawn)) => self.start(*drawn, world, log),
+                    Some(Seen::Barred(barred)) => return self.over(End::blocked(&barred), log),
+                    Some(Seen::Superseded { .. }) => return self.over(End::Superseded, log),
+                }
+            }
+            Phase::Running(machine) => {
+                let (id, operations) = (&self.id, &mut self.operations);
+                machine.handle(self.now_ms, input, &mut || {
+                    *operations += 1;
+                    OperationId(format!("{id}-{operations}"))
+                })
+            }
+        };
+        self.perform(effects, world, log);
+        if let Phase::Running(machine) = &self.phase
+            && let Some(over) = machine.over()
+        {
+            secrets::search(world, over);
+            self.over(End::of(over), log);
+        }
+    }
+
+    /// The run takes its term.
+    fn start(&mut self, first: Drawn, world: &mut SimCluster, log: &mut Log) -> Vec<Effect> {
+        secrets::search_plan(world, &first.plan);
+        let next = || next_term(0, &first.observed, &self.id).expect("terms are within reach");
+        let term = self.term.take().unwrap_or_else(next);
+        log.add(|| format!("-- {} takes term {}", self.id, term.number));
+        let target = Arc::clone(&self.target);
+        let (machine, effects) = Machine::start(target, term, first, self.now_ms);
+        self.phase = Phase::Running(Box::new(machine));
+        effects
     }
 
     fn over(&mut self, end: End, log: &mut Log) {
@@ -211,249 +387,48 @@ impl Run {
         self.phase = Phase::Over(end);
     }
 
-    /// As the driver has it: one round may bring nothing, a second one not.
-    fn gets_on(&mut self, plan: &Plan) -> bool {
-        if plan.steps.is_empty() && plan.under_way.is_empty() {
-            return false;
-        }
-        let left: Vec<StepId> = plan.steps.iter().map(|left| left.step.id.clone()).collect();
-        self.before.1 = if self.before.0 == left { self.before.1 + 1 } else { 0 };
-        self.before.0 = left;
-        self.before.1 < 2
-    }
-
-    fn listen(&mut self, world: &mut SimCluster, random: &mut Random, log: &mut Log) -> bool {
-        let input = match self.hear(world, random) {
-            Heard::Nothing => return false,
-            Heard::News => return true,
-            Heard::Superseded => {
-                self.over(End::Superseded, log);
-                return true;
-            }
-            Heard::Input(input) => input,
-        };
-        self.heard += 1;
-        log.add(|| describe(&input));
-        secrets::search(world, &input);
-        let Phase::Working { engine, .. } = &mut self.phase else { return true };
-        let orders = engine.handle(input);
-        self.send(orders, world, log);
-        self.see_end(world, log);
-        true
-    }
-
-    /// Once the engine is idle, all is looked at again, unless something failed.
-    fn see_end(&mut self, world: &mut SimCluster, log: &mut Log) {
-        let Phase::Working { engine, plan } = &self.phase else { return };
-        let Some(outcome) = engine.outcome() else { return };
-        secrets::search(world, &outcome);
-        if !outcome.failed.is_empty() {
-            return self.over(End::NotDone(outcome), log);
-        }
-        if !self.rules.only_checks && outcome.is_complete() && plan.withheld.is_empty() {
-            return self.over(End::Success, log);
-        }
-        let look = Look::new(world, &self.id, self.rules, self.term.clone());
-        self.phase = Phase::Looking(look);
-    }
-
-    fn send(&mut self, orders: Vec<Dispatch>, world: &mut SimCluster, log: &mut Log) {
-        for order in orders {
-            secrets::search(world, &order);
-            match order {
-                Dispatch::Ensure { step } => {
-                    log.add(|| format!("order {step}"));
-                    let operation = self.new_operation(&step);
-                    self.order(&step, operation, world);
+    fn perform(&mut self, effects: Vec<Effect>, world: &mut SimCluster, log: &mut Log) {
+        log.add_effects(&effects);
+        for effect in effects {
+            match effect {
+                Effect::Record(_) if self.unrecorded => return self.over(End::Unrecorded, log),
+                Effect::Record(event) => {
+                    self.heard += usize::from(is_of_nodes(&event));
+                    secrets::search_event(world, &event);
                 }
-                Dispatch::Attach { step, operation } => {
-                    log.add(|| format!("attach {step}"));
-                    self.order(&step, operation, world);
+                Effect::Describe { call, node, claim } => {
+                    self.questions.insert(call, Question::Describe { node, claim });
                 }
-                Dispatch::Await { node, operation } => {
-                    log.add(|| format!("await {node}"));
-                    self.awaited.insert(node, operation);
+                Effect::Check { call, node, goals } => {
+                    self.questions.insert(call, Question::Check { node, goals });
+                }
+                Effect::HangUp { call } => {
+                    self.questions.remove(&call);
+                    self.streams.remove(&call);
+                }
+                Effect::Send { call, order } => {
+                    let (step, operation) = (order.step.clone(), order.operation.clone());
+                    self.streams.insert(call, Stream { step, operation });
+                    let order = Order {
+                        from: self.id.clone(),
+                        call,
+                        step: order.step,
+                        operation: order.operation,
+                        term: order.term,
+                        goal: Arc::new(order.goal),
+                        material: (order.material != Material::None).then(|| self.id.clone()),
+                    };
+                    secrets::search_order(world, &order);
+                    world.network.orders.push(order);
                 }
             }
         }
-    }
-
-    fn new_operation(&mut self, step: &StepId) -> OperationId {
-        self.operations += 1;
-        *self.attempts.entry(step.clone()).or_default() += 1;
-        OperationId(format!("{}-{}", self.id, self.operations))
-    }
-
-    fn order(&mut self, id: &StepId, operation: OperationId, world: &mut SimCluster) {
-        let following = Following { operation: operation.clone(), asking: None, given_up: false };
-        self.following.insert(id.clone(), following);
-        let Some((goal, material)) = self.goal(id) else { return };
-        let order = Order {
-            from: self.id.clone(),
-            step: id.clone(),
-            operation,
-            term: self.term.clone().unwrap_or_default(),
-            goal: Arc::new(goal),
-            material: material.then(|| self.id.clone()),
-        };
-        secrets::search_order(world, &order);
-        world.network.orders.push(order);
-    }
-
-    /// The goal of a step, and whether its order carries join material.
-    fn goal(&self, id: &StepId) -> Option<(Goal, bool)> {
-        let Phase::Working { plan, .. } = &self.phase else { return None };
-        let left = plan.steps.iter().find(|left| left.step.id == *id)?;
-        Some((left.step.goal.clone(), left.step.needs_material()))
-    }
-
-    /// Something that the driver can know now, if there is anything.
-    fn hear(&mut self, world: &mut SimCluster, random: &mut Random) -> Heard {
-        let answers = world.network.answers.iter().enumerate();
-        let ours = answers.filter(|(_, answer)| answer.to == self.id).map(|(at, _)| at).collect();
-        if let Some(at) = random.pick(ours) {
-            let answer = world.network.answers.remove(at);
-            let known = self.following.get(&answer.step);
-            if known.is_none_or(|it| it.operation != answer.operation || it.asking.is_some()) {
-                return Heard::News;
-            }
-            if !world.answers(&self.id, &answer.step.node) {
-                return self.broken(&answer.step);
-            }
-            return self.answered(answer.step, answer.told, world);
-        }
-        self.follow(world, random)
-    }
-
-    /// Looks after one of the orders that are out, or of the operations that are awaited.
-    fn follow(&mut self, world: &mut SimCluster, random: &mut Random) -> Heard {
-        let due = self.following.iter().filter(|(step, at)| {
-            at.asking.is_some()
-                || !world.answers(&self.id, &step.node)
-                || !(is_at(world, &step.node, &at.operation)
-                    || world.network.carries(&self.id, &at.operation))
-        });
-        if let Some(step) = random.pick(due.map(|(step, _)| step.clone()).collect()) {
-            let asking = self.following.get(&step).and_then(|at| at.asking);
-            return match asking {
-                Some(tries) => self.ask(step, tries, world, random),
-                None => self.broken(&step),
-            };
-        }
-        let over = self.awaited.iter().find(|(node, operation)| {
-            !world.answers(&self.id, node) || !is_at(world, node, operation)
-        });
-        if let Some(node) = over.map(|(node, _)| node.clone()) {
-            self.awaited.remove(&node);
-            let lost = !world.answers(&self.id, &node);
-            return Heard::Input(if lost { Input::Lost { node } } else { Input::Freed { node } });
-        }
-        // What takes too long is given up in the end, though not by the clock.
-        let waits = self.following.iter_mut().find(|(step, at)| {
-            let hangs =
-                world.node(&step.node).operation.as_ref().is_some_and(|at| at.left > HANGS / 5);
-            !at.given_up && (world.faults || hangs)
-        });
-        waits.filter(|_| random.percent(2)).map_or(Heard::Nothing, |(step, at)| {
-            at.given_up = true;
-            Heard::Input(Input::TimedOut { step: step.clone() })
-        })
-    }
-
-    fn broken(&mut self, step: &StepId) -> Heard {
-        if let Some(following) = self.following.get_mut(step) {
-            following.asking = Some(0);
-        }
-        Heard::News
-    }
-
-    /// After a break the node is asked what it does, and unless it works on this very operation,
-    /// whether the goal holds already. Only then is anything sent again.
-    fn ask(
-        &mut self,
-        step: StepId,
-        tries: u32,
-        world: &mut SimCluster,
-        random: &mut Random,
-    ) -> Heard {
-        let Some(operation) = self.following.get(&step).map(|it| it.operation.clone()) else {
-            return Heard::News;
-        };
-        if !world.answers(&self.id, &step.node) {
-            if tries >= 2 && random.percent(40) {
-                return self.lose(step.node);
-            }
-            if let Some(following) = self.following.get_mut(&step) {
-                following.asking = Some(tries + 1);
-            }
-            return Heard::News;
-        }
-        match &world.node(&step.node).operation {
-            Some(at) if at.id != operation => {
-                let (operation, goal) = (at.id.clone(), at.goal.id());
-                self.following.remove(&step);
-                return Heard::Input(Input::Busy { step, operation, goal });
-            }
-            Some(_) => {}
-            None => {
-                let holds = self.goal(&step).map(|(goal, _)| world.check(&step.node, &goal));
-                if let Some(finding @ Finding::Satisfied) = holds {
-                    self.following.remove(&step);
-                    return Heard::Input(Input::Ended { step, finding });
-                }
-            }
-        }
-        self.order(&step, operation, world);
-        Heard::News
-    }
-
-    fn lose(&mut self, node: NodeName) -> Heard {
-        self.following.retain(|step, _| step.node != node);
-        Heard::Input(Input::Lost { node })
-    }
-
-    fn answered(&mut self, step: StepId, told: Told, world: &mut SimCluster) -> Heard {
-        secrets::record(world, self.rules, &self.id, &told);
-        let finding = match told {
-            Told::Superseded => return Heard::Superseded,
-            Told::Busy { operation, goal } => {
-                self.following.remove(&step);
-                return Heard::Input(Input::Busy { step, operation, goal });
-            }
-            Told::Refused => Finding::Unknown { why: "the ledger cannot be written".to_owned() },
-            Told::Ended { claims_success: true, .. } if !self.rules.only_checks => {
-                Finding::Satisfied
-            }
-            Told::Ended { finding, transient, .. } => {
-                let attempts = self.attempts.get(&step).copied().unwrap_or(1);
-                if transient && attempts < 3 && !finding.is_satisfied() {
-                    let operation = self.new_operation(&step);
-                    self.following
-                        .insert(step, Following { operation, asking: Some(0), given_up: false });
-                    return Heard::News;
-                }
-                finding
-            }
-        };
-        self.following.remove(&step);
-        Heard::Input(Input::Ended { step, finding })
     }
 }
 
-fn is_at(world: &SimCluster, node: &NodeName, operation: &OperationId) -> bool {
-    world.node(node).operation.as_ref().is_some_and(|at| at.id == *operation)
-}
-
-fn describe(input: &Input) -> String {
-    match input {
-        Input::Ended { step, finding: Finding::Satisfied } => format!("{step} holds"),
-        Input::Ended { step, .. } => format!("{step} does not hold"),
-        Input::Busy { step, goal, .. } => format!("{step} finds its node at {goal}"),
-        Input::Freed { node } => format!("{node} is free"),
-        Input::Lost { node } => format!("{node} is lost"),
-        Input::TimedOut { step } => format!("{step} takes too long"),
-        Input::Cancel => "cancelled".to_owned(),
-    }
+fn silent(node: Option<NodeName>) -> FleetError {
+    let node = node.expect("the stream was open");
+    FleetError::Silent { node, why: "connection reset".to_owned() }
 }
 
 /// One `quorate apply` of this term, alone with its world: until nothing is pending, or until it is
@@ -467,59 +442,19 @@ pub fn apply(
     log: &mut Log,
 ) -> End {
     world.rules = rules;
-    let mut run = Run::with_term(world, term, rules);
+    let mut run = Run::taking(world, term.run.clone(), rules, Some(term.clone()));
     loop {
         if let Some(end) = run.end() {
             return end.clone();
         }
         // The news of which it dies is not heard any more.
-        if run.heard >= kill_after && !matches!(run.phase, Phase::Looking(_)) {
+        if run.heard >= kill_after {
             return End::Killed;
         }
         let heard = random.percent(50) && run.step(world, random, log);
         let moved = heard || world.happen(random) || run.step(world, random, log);
-        if !moved && run.is_alive() {
+        if !moved && !run.wait(world, log) && run.is_alive() {
             return End::Stuck;
         }
     }
-}
-
-/// Observes and plans, while the world goes on.
-///
-/// # Errors
-/// Where the plan is blocked.
-///
-/// # Panics
-/// If a node obeys a newer run.
-pub fn plan(
-    world: &mut SimCluster,
-    random: &mut Random,
-    rules: Rules,
-    claim: Option<&Term>,
-) -> Result<Plan, Blocked> {
-    let run = claim.map(|term| term.run.clone()).unwrap_or_default();
-    let mut look = Look::new(world, &run, rules, claim.cloned());
-    loop {
-        match look.step(world, random) {
-            None => {}
-            Some(Seen::Plan(plan)) => return Ok(*plan),
-            Some(Seen::Blocked(blocked)) => return Err(blocked),
-            Some(Seen::Superseded) => panic!("another run has taken over"),
-        }
-    }
-}
-
-/// Asks every node what it is and holds.
-pub fn observe(
-    world: &mut SimCluster,
-    random: &mut Random,
-    rules: Rules,
-    claim: Option<&Term>,
-) -> Observed {
-    let run = claim.map(|term| term.run.clone()).unwrap_or_default();
-    let mut look = Look::new(world, &run, rules, claim.cloned());
-    while !look.is_described() {
-        look.step(world, random);
-    }
-    look.into_observed()
 }

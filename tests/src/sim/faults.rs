@@ -4,7 +4,7 @@ use quorate::spec::Role;
 use quorate_proto::NodeName;
 
 use super::agent::HANGS;
-use super::coordinator::{End, Run};
+use super::coordinator::Run;
 use super::node::{Machinery, Operation};
 use super::random::Random;
 use super::world::SimCluster;
@@ -33,7 +33,7 @@ impl Weather {
         Self { faults: 2, slow: 15, hang: 60, wrong: 2, planes: 60, focus: None };
     /// Nodes fall silent while they are at something.
     pub const SILENT: Self =
-        Self { faults: 3, slow: 15, hang: 80, wrong: 0, planes: 40, focus: Some(0) };
+        Self { faults: 1, slow: 15, hang: 80, wrong: 0, planes: 40, focus: Some(0) };
     /// Members of etcd are now well and now not.
     pub const ETCD_SLOW: Self =
         Self { faults: 1, slow: 10, hang: 10, wrong: 2, planes: 95, focus: Some(60) };
@@ -143,8 +143,12 @@ fn disturb_run(
             }
             format!("{} paused: {}", run.id, run.paused)
         }
+        19 if random.percent(50) => {
+            run.interrupt();
+            format!("Ctrl-C stops {}", run.id)
+        }
         _ => {
-            run.stop(End::Unrecorded);
+            run.lose_database();
             format!("the database of {} fails", run.id)
         }
     }

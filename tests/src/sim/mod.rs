@@ -1,16 +1,17 @@
 //! A cluster by seed: it keeps running when its coordinator dies, and faults happen to it.
 //!
 //! Goals are modelled, not machines: what a goal changes, and what its check then finds. The
-//! coordinator round it is the real one but for its driver: outline, pending and engine.
+//! coordinator is the real one: what it asks for is answered here, and its time passes here.
 
 mod agent;
+mod answers;
 mod case;
 mod coordinator;
 mod etcd;
 mod facts;
 mod faults;
 mod invariants;
-mod look;
+mod log;
 mod network;
 mod node;
 mod random;
@@ -20,9 +21,11 @@ mod spec;
 mod truth;
 mod world;
 
+pub use answers::{observe, plan};
 pub use case::{Tally, Violation, explore, replay, violations};
-pub use coordinator::{End, Log, apply, observe, plan};
+pub use coordinator::{End, apply};
 pub use faults::Weather;
+pub use log::Log;
 pub use random::Random;
 pub use rules::Rules;
 pub use spec::{name, sample};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use quorate::run::machine::Call;
 use quorate_proto::{Finding, Goal, GoalId, NodeName, OperationId, RunId, StepId, Term};
 
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,7 @@ pub(super) struct Network {
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     pub from: RunId,
+    pub call: Call,
     pub step: StepId,
     pub operation: OperationId,
     pub term: Term,
@@ -27,7 +29,7 @@ pub(super) struct Order {
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub to: RunId,
-    pub step: StepId,
+    pub call: Call,
     pub operation: OperationId,
     pub told: Told,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use quorate::run::machine::Call;
 use quorate_proto::goal::Kind;
 use quorate_proto::{Goal, Machine, OperationId, RunId, Term};
 
@@ -68,8 +69,8 @@ pub(super) struct Operation {
     /// Events for which it waits for others before it gives up.
     pub patience: usize,
     pub fate: Fate,
-    /// The runs that are told how it ended, if they still live.
-    pub listeners: Vec<RunId>,
+    /// The runs, and their calls, that are told how it ended if they still live.
+    pub listeners: Vec<(RunId, Call)>,
 }
 
 /// What comes of an operation.

@@ -1,5 +1,9 @@
 //! The rules of the design that can be left out, to see that each is needed.
 
+use quorate::plan::{Blocked, Findings, Holder, Lane, Observed, Outline, Plan, Procedure, pending};
+use quorate::run::machine::Planner;
+use quorate::spec::ClusterSpec;
+
 /// Left out, each lets something happen that must not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -42,4 +46,41 @@ impl Rules {
         last_look: true,
         secrets_cleaned: true,
     };
+}
+
+/// Plans as `Procedure` does, without the rules that are left out.
+#[derive(Debug)]
+pub(super) struct Lenient {
+    pub procedure: Procedure,
+    pub rules: Rules,
+}
+
+impl Planner for Lenient {
+    fn outline(&self, spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Blocked> {
+        if self.rules.founding_guard {
+            return self.procedure.outline(spec, observed);
+        }
+        let mut spec = spec.clone();
+        spec.nodes.retain(|node| observed.silence(&node.name).is_none());
+        self.procedure.outline(&spec, observed)
+    }
+
+    fn pending(
+        &self,
+        outline: &Outline,
+        findings: &Findings,
+        observed: &Observed,
+    ) -> Result<Plan, Blocked> {
+        let mut plan = pending(outline, findings, observed)?;
+        if !self.rules.silent_slots {
+            plan.held.retain(|slot| slot.by != Holder::Silence);
+        }
+        if !self.rules.membership_lane {
+            let steps = plan.steps.iter_mut().map(|left| &mut left.step);
+            steps.filter(|step| step.lane == Lane::Membership).for_each(|step| {
+                step.lane = Lane::Free;
+            });
+        }
+        Ok(plan)
+    }
 }

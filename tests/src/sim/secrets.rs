@@ -4,10 +4,11 @@
 use std::fmt::Debug;
 
 use quorate::plan::Plan;
+use quorate::run::RunEvent;
 use quorate_proto::redact::Lines;
 use quorate_proto::{Event, Failure, Finding, JoinMaterial, Redactor, RunId, Secret};
 
-use super::network::{Order, Told};
+use super::network::Order;
 use super::rules::Rules;
 use super::world::SimCluster;
 
@@ -48,11 +49,24 @@ pub(super) fn search_order(world: &mut SimCluster, order: &Order) {
     }
 }
 
-/// An answer as it is recorded; what failed prints the command line, and the token with it.
-pub(super) fn record(world: &mut SimCluster, rules: Rules, run: &RunId, told: &Told) {
-    let Told::Ended { finding, claims_success, transient } = told else { return };
+/// An event as it is stored.
+pub(super) fn search_event(world: &mut SimCluster, event: &RunEvent) {
+    if world.seeks_secrets {
+        judge(world, &serde_json::to_string(event).unwrap_or_default());
+    }
+}
+
+/// The events of an operation's end as the driver passes them on. What failed prints the command
+/// line, and the token with it.
+pub(super) fn events(
+    world: &SimCluster,
+    rules: Rules,
+    run: &RunId,
+    finding: Finding,
+    failure: Option<Failure>,
+) -> Vec<Event> {
     if !world.seeks_secrets {
-        return;
+        return vec![Event::Ended { finding, failure }];
     }
     let material = material(run);
     let line = format!(
@@ -60,25 +74,22 @@ pub(super) fn record(world: &mut SimCluster, rules: Rules, run: &RunId, told: &T
         material.token.expose(),
         material.certificate_key.expose()
     );
-    let failure =
-        Failure { output: vec![line.clone()], transient: *transient, ..Failure::default() };
     let finding = match finding {
         Finding::Unknown { why } => Finding::Unknown { why: format!("{why}: {line}") },
-        Finding::Satisfied | Finding::Drifted(_) | Finding::Refused { .. } => finding.clone(),
+        Finding::Satisfied | Finding::Drifted(_) | Finding::Refused { .. } => finding,
     };
-    let failure = Some(failure).filter(|_| !claims_success);
-    let events = [Event::Output { line }, Event::Ended { finding, failure }];
-    let mut lines = Lines::new(Redactor::of(&material));
-    for event in events {
-        let event = if rules.secrets_cleaned { lines.event(event) } else { event };
-        judge(world, &serde_json::to_string(&event).unwrap_or_default());
+    let failure = failure.map(|failure| Failure { output: vec![line.clone()], ..failure });
+    let events = vec![Event::Output { line }, Event::Ended { finding, failure }];
+    if !rules.secrets_cleaned {
+        return events;
     }
+    let mut lines = Lines::new(Redactor::of(&material));
+    events.into_iter().map(|event| lines.event(event)).collect()
 }
 
 fn judge(world: &mut SimCluster, text: &str) {
-    if text.contains(PLANTED) {
-        let around = text.find(PLANTED).map(|at| text.chars().skip(at.saturating_sub(40)).take(80));
-        let around: String = around.into_iter().flatten().collect();
+    if let Some(at) = text.find(PLANTED) {
+        let around: String = text.chars().skip(at.saturating_sub(40)).take(80).collect();
         world.violations.push(format!("a secret is recorded: ...{around}..."));
     }
 }

@@ -39,3 +39,19 @@ impl<T: Ord + Clone> Alarms<T> {
         Some(what)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarm_set_again_is_due_once_at_its_new_time() {
+        let mut alarms = Alarms::none();
+        alarms.set("overdue", 10);
+        alarms.set("ask", 20);
+        alarms.set("overdue", 30);
+        assert_eq!((alarms.next(), alarms.take_due(19)), (Some(20), None));
+        assert_eq!((alarms.take_due(30), alarms.take_due(30)), (Some("ask"), Some("overdue")));
+        assert_eq!((alarms.next(), alarms.take_due(u64::MAX)), (None, None));
+    }
+}

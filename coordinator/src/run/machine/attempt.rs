@@ -130,3 +130,23 @@ fn refused(why: String) -> Event {
     let failure = Failure { causes, ..Failure::default() };
     Event::Ended { finding: Finding::Unknown { why }, failure: Some(failure) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_that_stays_silent_is_lost_after_two_minutes() {
+        let mut attempt = Attempt::new(OperationId("1".to_owned()), 1, 0);
+        let silent = || {
+            let (node, why) = ("cp-1".try_into().unwrap(), "no route".to_owned());
+            FleetError::Silent { node, why }
+        };
+        let mut waited_ms = 0;
+        while let Next::Pause { ms, .. } = attempt.failed(silent()) {
+            waited_ms += ms;
+        }
+        assert!(matches!(attempt.failed(silent()), Next::Lost(_)));
+        assert_eq!(waited_ms, 119_500);
+    }
+}

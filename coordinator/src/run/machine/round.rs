@@ -1,18 +1,19 @@
 //! Carries one plan out: the engine says what to send, this follows each order and tells the engine
 //! what came of it. Deadlines, further attempts and Ctrl-C are decided here.
 
+mod awaited;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use quorate_proto::{Event, Finding, NodeName, OperationId, StepId, Term, UnderWay};
+use quorate_proto::{Event, Finding, NodeName, OperationId, StepId, Term};
 
+use self::awaited::Awaited;
 use super::Over;
 use super::alarms::Alarms;
-use super::attempt::{Attempt, Next, Patience, mends};
+use super::attempt::{Attempt, Next, mends};
 use super::effect::{Call, Goals, Input, Material, Order, Turn};
-use super::survey::Described;
 use crate::engine::{self, Dispatch, Engine};
-use crate::fleet::FleetError;
 use crate::plan::{Plan, Step};
 use crate::run::RunEvent;
 
@@ -23,8 +24,6 @@ const ATTEMPTS: u32 = 3;
 const PAUSE_MS: u64 = 10_000;
 /// A step that takes this many times what it should is left to itself.
 const GRACE: u64 = 3;
-/// Between two looks at an operation of another run.
-const LOOK_MS: u64 = 1_000;
 
 /// How a plan was left.
 #[derive(Debug)]
@@ -62,14 +61,6 @@ struct Retry {
     number: u32,
     /// What stays true if there is none after all.
     ended: Event,
-}
-
-/// An operation of another run.
-#[derive(Debug, Clone)]
-struct Awaited {
-    step: StepId,
-    operation: OperationId,
-    patience: Patience,
 }
 
 #[derive(Debug, Clone)]
@@ -244,56 +235,6 @@ impl Round {
 
     fn deadline_ms(&self, at: usize) -> u64 {
         self.step(at).map_or(0, |step| step.deadline_s.saturating_mul(1_000))
-    }
-
-    fn wait(&mut self, node: NodeName, operation: OperationId, turn: &mut Turn<'_>) {
-        let is_it = |known: &&UnderWay| known.operation == operation;
-        let planned = self.plan.under_way.get(&node).filter(is_it);
-        let goal = planned.map_or_else(|| "another operation".into(), |known| known.goal.clone());
-        let doing = goal.doing();
-        let by = planned.map(|known| known.term.clone());
-        let step = StepId { node: node.clone(), goal };
-        let (recorded, followed) = (step.clone(), operation.clone());
-        turn.record(RunEvent::Followed { step: recorded, operation: followed, by, doing });
-        let awaited = Awaited { step, operation, patience: Patience::default() };
-        self.awaited.insert(node.clone(), awaited);
-        self.look(node, turn);
-    }
-
-    fn look(&mut self, node: NodeName, turn: &mut Turn<'_>) {
-        let call = turn.describe(node.clone(), None);
-        self.callers.insert(call, Caller::Awaited(node));
-    }
-
-    /// What a node does that was at an operation of another run.
-    fn looked(
-        &mut self,
-        node: NodeName,
-        answer: Result<Described, FleetError>,
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(awaited) = self.awaited.get_mut(&node) else { return };
-        let pause_ms = match &answer {
-            Ok(described) => {
-                awaited.patience = Patience::default();
-                let now = described.facts.under_way.as_ref();
-                now.filter(|now| now.operation == awaited.operation).map(|_| LOOK_MS)
-            }
-            Err(_) => awaited.patience.next(),
-        };
-        if let Some(pause_ms) = pause_ms {
-            self.alarms.set(Alarm::Look(node), turn.now_ms + pause_ms);
-            return;
-        }
-        let step = awaited.step.clone();
-        self.awaited.remove(&node);
-        match answer {
-            Ok(_) => {
-                turn.record(RunEvent::Freed { step });
-                self.feed(engine::Input::Freed { node }, turn);
-            }
-            Err(error) => self.lost(step, error.why(), turn),
-        }
     }
 
     fn told(&mut self, call: Call, event: Event, turn: &mut Turn<'_>) {
