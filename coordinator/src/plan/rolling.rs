@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_proto::goal::{ClusterGoal, EtcdGoal, KubeadmGoal};
-use quorate_proto::{Finding, Goal, NodeName, StepId};
+use quorate_proto::{Finding, NodeName, StepId};
 
 use super::left::Left;
 use super::machines::runs_api_server;
@@ -60,7 +59,7 @@ pub(super) fn order(steps: &mut [Left], observed: &Observed) {
         }
     }
     nodes.sort_by_key(|(worker, _)| *worker);
-    let first = comes_first(steps);
+    let first = comes_first(steps, observed);
     let mut before: Vec<StepId> = Vec::new();
     for (_, node) in nodes {
         let of_node: Vec<usize> = (0..steps.len())
@@ -72,8 +71,7 @@ pub(super) fn order(steps: &mut [Left], observed: &Observed) {
         let ids: Vec<StepId> =
             of_node.iter().filter_map(|at| Some(steps.get(*at)?.step.id.clone())).collect();
         for at in of_node {
-            let wanted = first.iter().filter(|id| id.node != node).chain(&before);
-            let wanted: Vec<StepId> = wanted.cloned().collect();
+            let wanted: Vec<StepId> = first.iter().chain(&before).cloned().collect();
             for id in wanted {
                 // What waits for this very step cannot come before it.
                 let own = steps.get(at).map(|left| left.step.id.clone());
@@ -90,16 +88,11 @@ pub(super) fn order(steps: &mut [Left], observed: &Observed) {
 }
 
 /// What later joins read, and what has to serve again before anything else stops.
-fn comes_first(steps: &[Left]) -> Vec<StepId> {
-    let recovers = |left: &&Left| {
-        matches!(
-            left.step.goal,
-            Goal::Cluster(ClusterGoal::ClusterConfig(_))
-                | Goal::Kubeadm(KubeadmGoal::ApiServerReady, _)
-                | Goal::Etcd(EtcdGoal::EtcdMember(_))
-        ) && !matches!(&left.finding, Finding::Drifted(drifts) if drifts.iter().any(|it| it.in_use))
-    };
-    steps.iter().filter(recovers).map(|left| left.step.id.clone()).collect()
+fn comes_first(steps: &[Left], observed: &Observed) -> Vec<StepId> {
+    let first = steps.iter().filter(|left| {
+        left.step.goal.traits().before_disruptions && !is_disruptive(left, observed)
+    });
+    first.map(|left| left.step.id.clone()).collect()
 }
 
 /// Whether a step comes after another, directly or not.

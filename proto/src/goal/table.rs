@@ -20,6 +20,8 @@ pub struct Traits {
     pub deadline: Duration,
     /// What it restarts or reloads on a node that is in use already.
     pub interrupts: Option<Interruption>,
+    /// Whether it has to hold before anything that serves is interrupted.
+    pub before_disruptions: bool,
     /// The least role whose operation for it an agent carries out.
     pub least_role: Role,
     /// What its operation must bring along, unless its node runs `kubeadm init`: see
@@ -104,6 +106,7 @@ const fn text(doing: &'static str, done: &'static str) -> Traits {
         done,
         deadline: Duration::from_secs(180),
         interrupts: None,
+        before_disruptions: false,
         least_role: Role::Operator,
         material: Material::None,
         brought_about: By::Apply,
@@ -119,6 +122,10 @@ impl Traits {
 
     const fn interrupts(self, interruption: Interruption) -> Self {
         Self { interrupts: Some(interruption), ..self }
+    }
+
+    const fn before_disruptions(self) -> Self {
+        Self { before_disruptions: true, ..self }
     }
 
     const fn by_admin(self) -> Self {
@@ -255,7 +262,7 @@ table! {
                 .interrupts(Interruption::ControlPlane);
         ApiServerReady "api-server-ready"
             => text("bringing up the API server", "the API server here is ready").within_s(360)
-                .awaited();
+                .awaited().before_disruptions();
         KubeletCertificate "kubelet-certificate"
             => text("getting the kubelet its certificate", "the kubelet has its certificate")
                 .within_s(360).with(Material::Token).interrupts(Interruption::Kubelet);
@@ -269,7 +276,7 @@ table! {
     Etcd(EtcdGoal) {
         EtcdMember "etcd-member"
             => text("joining etcd", "etcd has its member here").within_s(300)
-                .with(Material::Token).interrupts(Interruption::Etcd).asks(Asks::Etcd);
+                .with(Material::Token).interrupts(Interruption::Etcd).before_disruptions().asks(Asks::Etcd);
         EtcdHealthy "etcd-healthy"
             => text("waiting for etcd", "etcd has all its voters, healthy, with one leader")
                 .within_s(300).awaited().asks(Asks::Etcd);
@@ -282,7 +289,7 @@ table! {
     Cluster(ClusterGoal) {
         ClusterConfig "cluster-config"
             => text("storing the cluster's configuration", "the cluster's configuration is stored")
-                .asks(Asks::Api);
+                .asks(Asks::Api).before_disruptions();
         JoinAccess "join-access"
             => text("letting nodes join", "nodes may join").with(Material::Token).asks(Asks::Api);
         Addons "addons"
