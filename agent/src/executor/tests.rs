@@ -47,8 +47,8 @@ impl Ensure for Gated {
     }
 }
 
-fn gated<'a>(_goal: &'a Goal) -> Box<dyn Ensure + 'a> {
-    Box::new(Gated)
+fn gated(_goal: &Goal) -> &dyn Ensure {
+    &Gated
 }
 
 async fn worker() -> Arc<Worker> {

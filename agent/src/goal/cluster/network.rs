@@ -22,7 +22,7 @@ pub(super) const RECORD: &str = "/api/v1/namespaces/kube-system/configmaps/quora
 /// A handful of objects; most of the time kubectl learns what the API serves.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-pub(in crate::goal) struct Network<'a>(pub &'a Manifest);
+pub(super) struct Network<'a>(pub &'a Manifest);
 
 #[async_trait]
 impl Ensure for Network<'_> {

@@ -6,7 +6,7 @@ use quorate_proto::{ActivityKind, Drift, Finding};
 use serde_json::Value;
 
 use super::{guard, pods};
-use crate::goal::service_running::ServiceState;
+use crate::goal::host::service_running::ServiceState;
 use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError};
 use crate::kubeadm::{
@@ -16,7 +16,7 @@ use crate::kubeadm::{
 
 const KUBELET: &str = "kubelet";
 
-pub(in crate::goal) struct KubeletStarted<'a>(pub &'a KubeNode);
+pub(super) struct KubeletStarted<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for KubeletStarted<'_> {

@@ -1,7 +1,6 @@
 //! Which run the agent obeys.
 
 use super::*;
-use quorate_proto::goal::{ClusterGoal, HostGoal};
 
 #[tokio::test]
 async fn an_older_term_is_refused_after_a_restart_too() {
@@ -66,8 +65,8 @@ impl Ensure for Waiting {
     }
 }
 
-fn waiting<'a>(_goal: &'a Goal) -> Box<dyn Ensure + 'a> {
-    Box::new(Waiting)
+fn waiting(_goal: &Goal) -> &dyn Ensure {
+    &Waiting
 }
 
 async fn waits_for(host: &Arc<TestHost>, goal: Goal) -> (Arc<Worker>, impl Stream<Item = Event>) {

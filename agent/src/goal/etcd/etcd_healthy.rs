@@ -13,7 +13,7 @@ use crate::host::{Host, HostError};
 /// Elections and snapshots to a new member are over in seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(in crate::goal) struct EtcdHealthy<'a>(pub &'a KubeNode);
+pub(super) struct EtcdHealthy<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for EtcdHealthy<'_> {

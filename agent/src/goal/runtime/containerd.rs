@@ -11,28 +11,25 @@ use async_trait::async_trait;
 use quorate_proto::goal::Containerd;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::service_running::ServiceState;
-use super::{Ensure, Work, own_file};
+use crate::goal::host::service_running::ServiceState;
+use crate::goal::{Ensure, Work, own_file};
 use crate::host::{Command, Host, HostError};
 
 const CONFIG: &str = "/etc/containerd/config.toml";
 const OLD_RUN: &str = "/run/quorate/containerd-of-older-config";
 const UNIT: &str = "containerd";
 
-/// containerd has its configuration and runs by it.
-pub(super) struct Configured<'a>(pub &'a Containerd);
-
 #[async_trait]
-impl Ensure for Configured<'_> {
+impl Ensure for Containerd {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let Some(release) = Release::installed(host).await? else {
             let found = host.text(CONFIG).await?;
             let found = if found.is_some() { "containerd is not installed" } else { "not there" };
-            return Ok(Finding::from_drifts(vec![Drift::new(CONFIG, found, self.summary())]));
+            return Ok(Finding::from_drifts(vec![Drift::new(CONFIG, found, summary(self))]));
         };
         let mut drifts = Vec::new();
-        let wanted = config(self.0, release);
-        let drift = own_file::drift(host, CONFIG, &wanted, self.summary()).await?;
+        let wanted = config(self, release);
+        let drift = own_file::drift(host, CONFIG, &wanted, summary(self)).await?;
         drifts.extend(drift.map(Drift::in_use));
         let service = ServiceState::of(host, UNIT).await?;
         if !service.active() {
@@ -52,7 +49,7 @@ impl Ensure for Configured<'_> {
             ));
         };
         let service = ServiceState::of(host, UNIT).await?;
-        let wanted = config(self.0, release);
+        let wanted = config(self, release);
         if host.text(CONFIG).await?.as_deref() != Some(&wanted) {
             host.write(OLD_RUN, service.invocation.as_bytes(), 0o600).await?;
             host.write(CONFIG, wanted.as_bytes(), 0o644).await?;
@@ -69,11 +66,9 @@ impl Ensure for Configured<'_> {
 /// systemd itself gives up on a service that has not started after 90 s.
 const RESTART_DEADLINE: Duration = Duration::from_secs(100);
 
-impl Configured<'_> {
-    fn summary(&self) -> String {
-        let driver = if self.0.systemd_cgroup { "systemd" } else { "cgroupfs" };
-        format!("sandbox image {}, cgroups by {driver}", self.0.sandbox_image)
-    }
+fn summary(goal: &Containerd) -> String {
+    let driver = if goal.systemd_cgroup { "systemd" } else { "cgroupfs" };
+    format!("sandbox image {}, cgroups by {driver}", goal.sandbox_image)
 }
 
 async fn restart_due(host: &dyn Host, service: &ServiceState) -> Result<bool, HostError> {

@@ -7,29 +7,26 @@ use async_trait::async_trait;
 use quorate_proto::goal::KernelModules;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work, own_file};
+use crate::goal::{Ensure, Work, own_file};
 use crate::host::{Command, Host, HostError};
 
 const CONFIG: &str = "/etc/modules-load.d/k8s.conf";
 
-/// The modules are loaded or built in, and configured.
-pub(super) struct Loaded<'a>(pub &'a KernelModules);
-
 #[async_trait]
-impl Ensure for Loaded<'_> {
+impl Ensure for KernelModules {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        let absent = absent(host, &self.0.modules).await?;
+        let absent = absent(host, &self.modules).await?;
         let mut drifts: Vec<Drift> =
             absent.into_iter().map(|name| Drift::new(name, "not loaded", "loaded")).collect();
-        let summary = self.0.modules.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        drifts.extend(own_file::drift(host, CONFIG, &config(self.0), summary).await?);
+        let summary = self.modules.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        drifts.extend(own_file::drift(host, CONFIG, &config(self), summary).await?);
         Ok(Finding::from_drifts(drifts))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "loading kernel modules");
-        own_file::put(host, CONFIG, &config(self.0)).await?;
-        for name in absent(host, &self.0.modules).await? {
+        own_file::put(host, CONFIG, &config(self)).await?;
+        for name in absent(host, &self.modules).await? {
             host.output_of(&Command::new("modprobe", &["--", name])).await?;
         }
         Ok(())

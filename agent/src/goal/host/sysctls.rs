@@ -4,34 +4,31 @@ use async_trait::async_trait;
 use quorate_proto::goal::Sysctls;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work, own_file};
+use crate::goal::{Ensure, Work, own_file};
 use crate::host::{Host, HostError};
 
 const CONFIG: &str = "/etc/sysctl.d/k8s.conf";
 
-/// The parameters are set, live and in the configuration.
-pub(super) struct Set<'a>(pub &'a Sysctls);
-
 #[async_trait]
-impl Ensure for Set<'_> {
+impl Ensure for Sysctls {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let mut drifts = Vec::new();
-        for (name, wanted) in &self.0.values {
+        for (name, wanted) in &self.values {
             let found = host.text(&file(name)?).await?;
             if !found.as_deref().is_some_and(|found| same(found, wanted)) {
                 let found = found.as_deref().map_or("not known to the kernel", str::trim);
                 drifts.push(Drift::new(name, found, wanted));
             }
         }
-        let summary = format!("{} values", self.0.values.len());
-        drifts.extend(own_file::drift(host, CONFIG, &config(self.0), summary).await?);
+        let summary = format!("{} values", self.values.len());
+        drifts.extend(own_file::drift(host, CONFIG, &config(self), summary).await?);
         Ok(Finding::from_drifts(drifts))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "setting kernel parameters");
-        own_file::put(host, CONFIG, &config(self.0)).await?;
-        for (name, value) in &self.0.values {
+        own_file::put(host, CONFIG, &config(self)).await?;
+        for (name, value) in &self.values {
             let path = file(name)?;
             match host.text(&path).await? {
                 Some(found) if same(&found, value) => {}

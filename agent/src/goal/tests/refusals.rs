@@ -7,7 +7,7 @@ use quorate_proto::goal::{
 use quorate_proto::{Finding, Goal};
 
 use super::conformance::{apply, archives, images, package_source};
-use super::of;
+use crate::goal::of;
 use crate::host::HostError;
 use crate::host::fake::FakeHost;
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use quorate_proto::goal::{Entry, KubeNode};
 use quorate_proto::{ActivityKind, Drift, EtcdFacts, EtcdMember as Member, Finding};
 
-use super::pods;
+use crate::goal::kubeadm::pods;
 use crate::goal::{Ensure, Work, wait};
 use crate::host::{Host, HostError};
 use crate::kubeadm::{ETCD_DATA, manifest, phase, render};
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The membership before this one may still be settling; elections are over in seconds.
 const SETTLING: Duration = Duration::from_secs(60);
 
-pub(in crate::goal) struct EtcdMember<'a>(pub &'a KubeNode);
+pub(super) struct EtcdMember<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for EtcdMember<'_> {

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use quorate_proto::goal::{Backend, HealthCheck, LoadBalancer};
 use quorate_proto::{ActivityKind, Drift, Finding, Sha256};
 
-use super::service_running::ServiceState;
-use super::{Ensure, Work, own_file};
+use crate::goal::host::service_running::ServiceState;
+use crate::goal::{Ensure, Work, own_file};
 use crate::host::{Command, Host, HostError};
 
 pub(super) const SOCKET: &str = "/run/haproxy/admin.sock";
@@ -26,16 +26,13 @@ const UNIT: &str = "haproxy";
 const TAKEN_UP_WITHIN_MS: u64 = 10_000;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// HAProxy runs with its configuration.
-pub(super) struct Serving<'a>(pub &'a LoadBalancer);
-
 #[async_trait]
-impl Ensure for Serving<'_> {
+impl Ensure for LoadBalancer {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let mut drifts = Vec::new();
-        let wanted = Config::of(self.0);
-        let servers = self.0.backends.len();
-        let summary = format!("port {} over {servers} API servers", self.0.port);
+        let wanted = Config::of(self);
+        let servers = self.backends.len();
+        let summary = format!("port {} over {servers} API servers", self.port);
         drifts.extend(own_file::drift(host, CONFIG, &wanted.text, summary).await?);
         let service = ServiceState::of(host, UNIT).await?;
         drifts.extend(service.drifts(UNIT));
@@ -54,7 +51,7 @@ impl Ensure for Serving<'_> {
                 "haproxy is not installed: add its package to spec.packages".to_owned(),
             ));
         }
-        let wanted = Config::of(self.0);
+        let wanted = Config::of(self);
         if host.text(CONFIG).await?.as_deref() != Some(&wanted.text) {
             wanted.try_out(host).await?;
             host.write(CONFIG, wanted.text.as_bytes(), 0o644).await?;
@@ -71,7 +68,7 @@ impl Ensure for Serving<'_> {
 
 /// The configuration of a load balancer, for tests of what runs by it.
 #[cfg(test)]
-pub(super) fn text(goal: &LoadBalancer) -> String {
+pub(in crate::goal) fn text(goal: &LoadBalancer) -> String {
     Config::of(goal).text
 }
 

@@ -15,20 +15,18 @@ use crate::host::{Host, HostError};
 /// Where the leader itself was removed, the others elect another within seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(in crate::goal) struct EtcdMemberRemoved<'a>(pub &'a MemberRemoval);
-
 #[async_trait]
-impl Ensure for EtcdMemberRemoved<'_> {
+impl Ensure for MemberRemoval {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        let facts = self.ask(host).await?;
-        let label = format!("etcd member {} ({:x})", self.0.node, self.0.id);
-        let Some(member) = self.find(&facts) else {
+        let facts = ask(self, host).await?;
+        let label = format!("etcd member {} ({:x})", self.node, self.id);
+        let Some(member) = find(self, &facts) else {
             let drift = || Drift::new("etcd's leader", "none", "one");
             return Ok(Finding::from_drifts(
                 facts.leader.is_none().then(drift).into_iter().collect(),
             ));
         };
-        Ok(match objection(&facts, member, self.0) {
+        Ok(match objection(&facts, member, self) {
             Some(Objection::Lasting(why)) => Finding::Refused { why },
             Some(Objection::Passing(_)) | None => {
                 Finding::Drifted(vec![Drift::new(label, state(member), "removed")])
@@ -37,10 +35,10 @@ impl Ensure for EtcdMemberRemoved<'_> {
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        let MemberRemoval { node, id, .. } = self.0;
-        let facts = self.ask(host).await?;
-        if let Some(member) = self.find(&facts) {
-            match objection(&facts, member, self.0) {
+        let Self { node, id, .. } = self;
+        let facts = ask(self, host).await?;
+        if let Some(member) = find(self, &facts) {
+            match objection(&facts, member, self) {
                 Some(Objection::Lasting(why)) => return Err(HostError::Refused(why)),
                 Some(Objection::Passing(why)) => return Err(HostError::NotYet(why)),
                 None => {}
@@ -54,16 +52,14 @@ impl Ensure for EtcdMemberRemoved<'_> {
     }
 }
 
-impl EtcdMemberRemoved<'_> {
-    async fn ask(&self, host: &dyn Host) -> Result<EtcdFacts, HostError> {
-        let peers = self.0.on.cluster.control_planes.iter();
-        let urls: Vec<String> = peers.map(|peer| EtcdMember::client_url(peer.address)).collect();
-        host.etcd(&urls).await
-    }
+async fn ask(removal: &MemberRemoval, host: &dyn Host) -> Result<EtcdFacts, HostError> {
+    let peers = removal.on.cluster.control_planes.iter();
+    let urls: Vec<String> = peers.map(|peer| EtcdMember::client_url(peer.address)).collect();
+    host.etcd(&urls).await
+}
 
-    fn find<'f>(&self, facts: &'f EtcdFacts) -> Option<&'f EtcdMember> {
-        facts.members.iter().find(|member| member.id == self.0.id)
-    }
+fn find<'f>(removal: &MemberRemoval, facts: &'f EtcdFacts) -> Option<&'f EtcdMember> {
+    facts.members.iter().find(|member| member.id == removal.id)
 }
 
 /// Why a member must not be removed.

@@ -6,23 +6,20 @@ use async_trait::async_trait;
 use quorate_proto::goal::Service;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work};
+use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError};
 
 /// systemd itself gives up on a service that has not started after 90 s.
 const START_DEADLINE: Duration = Duration::from_secs(100);
 
-/// The service is active and enabled.
-pub(super) struct Running<'a>(pub &'a Service);
-
 #[async_trait]
-impl Ensure for Running<'_> {
+impl Ensure for Service {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        Ok(Finding::from_drifts(ServiceState::of(host, &self.0.unit).await?.drifts(&self.0.unit)))
+        Ok(Finding::from_drifts(ServiceState::of(host, &self.unit).await?.drifts(&self.unit)))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        let unit = &self.0.unit;
+        let unit = &self.unit;
         work.progress.doing(ActivityKind::Own, format!("starting {unit}"));
         let state = ServiceState::of(host, unit).await?;
         if !state.installed() {
@@ -36,17 +33,17 @@ impl Ensure for Running<'_> {
 
 /// What systemd tells of a service.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ServiceState {
+pub(in crate::goal) struct ServiceState {
     load: String,
     active: String,
     enabled: String,
     /// Names one run of the service, from start to stop.
-    pub(super) invocation: String,
+    pub(in crate::goal) invocation: String,
 }
 
 impl ServiceState {
     /// Asks systemd, once.
-    pub(super) async fn of(host: &dyn Host, unit: &str) -> Result<Self, HostError> {
+    pub(in crate::goal) async fn of(host: &dyn Host, unit: &str) -> Result<Self, HostError> {
         let unit = format!("{unit}.service");
         let properties = "--property=LoadState,ActiveState,UnitFileState,InvocationID";
         let command = Command::new("systemctl", &["show", properties, "--", &unit]);
@@ -65,12 +62,12 @@ impl ServiceState {
     }
 
     /// Whether systemd knows the unit at all.
-    pub(super) fn installed(&self) -> bool {
+    pub(in crate::goal) fn installed(&self) -> bool {
         self.load != "not-found"
     }
 
     /// Whether it runs. One that is reloading does.
-    pub(super) fn active(&self) -> bool {
+    pub(in crate::goal) fn active(&self) -> bool {
         matches!(self.active.as_str(), "active" | "reloading")
     }
 
@@ -80,7 +77,7 @@ impl ServiceState {
     }
 
     /// How the service differs from one that is active and enabled.
-    pub(super) fn drifts(&self, unit: &str) -> Vec<Drift> {
+    pub(in crate::goal) fn drifts(&self, unit: &str) -> Vec<Drift> {
         let what = format!("service {unit}");
         if !self.installed() {
             return vec![Drift::new(what, "not installed", "active and enabled")];
@@ -96,7 +93,7 @@ impl ServiceState {
     }
 
     /// Does what is missing of the two.
-    pub(super) async fn enable_and_start(
+    pub(in crate::goal) async fn enable_and_start(
         &self,
         host: &dyn Host,
         unit: &str,
@@ -111,7 +108,11 @@ impl ServiceState {
     }
 
     /// Has it start at each boot; now it is left as it is.
-    pub(super) async fn enable(&self, host: &dyn Host, unit: &str) -> Result<(), HostError> {
+    pub(in crate::goal) async fn enable(
+        &self,
+        host: &dyn Host,
+        unit: &str,
+    ) -> Result<(), HostError> {
         let unit = format!("{unit}.service");
         if self.load == "masked" {
             return Err(HostError::Refused(format!(

@@ -9,43 +9,39 @@ use async_trait::async_trait;
 use quorate_proto::goal::PackageSource;
 use quorate_proto::{ActivityKind, Drift, Finding, Secret};
 
-use super::{Ensure, Work, packages};
+use super::packages;
+use crate::goal::{Ensure, Work};
 use crate::host::{Host, HostError, Profile, Unit};
 
 /// Fetching lists takes seconds; a mirror that is this slow will not deliver packages either.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// The repository is configured.
-pub(super) struct Known<'a>(pub &'a PackageSource);
-
-impl Known<'_> {
-    fn path(&self) -> String {
-        format!("/etc/apt/sources.list.d/{}.sources", self.0.name)
-    }
+fn path(source: &PackageSource) -> String {
+    format!("/etc/apt/sources.list.d/{}.sources", source.name)
 }
 
 #[async_trait]
-impl Ensure for Known<'_> {
+impl Ensure for PackageSource {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        let found = host.text(&self.path()).await?;
-        if found.as_deref() == Some(&stanza(self.0)) {
+        let found = host.text(&path(self)).await?;
+        if found.as_deref() == Some(&stanza(self)) {
             return Ok(Finding::Satisfied);
         }
         let found = found.as_deref().map_or("not there", |text| {
             let uri = text.lines().find_map(|line| line.strip_prefix("URIs: "));
-            uri.filter(|uri| *uri != self.0.url).unwrap_or("another content")
+            uri.filter(|uri| *uri != self.url).unwrap_or("another content")
         });
-        Ok(Finding::from_drifts(vec![Drift::new(self.path(), found, &self.0.url)]))
+        Ok(Finding::from_drifts(vec![Drift::new(path(self), found, &self.url)]))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        let wanted = stanza(self.0);
-        if host.text(&self.path()).await?.as_deref() == Some(&wanted) {
+        let wanted = stanza(self);
+        if host.text(&path(self)).await?.as_deref() == Some(&wanted) {
             return Ok(());
         }
-        let text = format!("apt-get update, from {}", self.0.url);
+        let text = format!("apt-get update, from {}", self.url);
         work.progress.doing(ActivityKind::Packages, text);
-        let name = format!("{}.sources", self.0.name);
+        let name = format!("{}.sources", self.name);
         let list = format!("Dir::Etc::SourceList={{dir}}/{name}");
         // Only this source, and the lists of all others stay as they are.
         let mut command = packages::apt_get(&[
@@ -63,7 +59,7 @@ impl Ensure for Known<'_> {
         let files = vec![(name, Secret::new(wanted.clone()))];
         let unit = Unit::new(Profile::Packages, command).with_files(files);
         packages::run(host, &unit, work).await?;
-        host.write(&self.path(), wanted.as_bytes(), 0o644).await
+        host.write(&path(self), wanted.as_bytes(), 0o644).await
     }
 }
 

@@ -8,13 +8,12 @@ use quorate_proto::goal::LoadBalancer;
 use quorate_proto::{Drift, Finding};
 
 use super::load_balancer::{BACKEND, SOCKET};
-use super::{Ensure, Work, wait};
+use crate::goal::{Ensure, Work, wait};
 use crate::host::{Host, HostError};
 
 /// HAProxy takes a server for up 1.5 s after it serves, and all of them serve before anybody waits here.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The backends are up.
 pub(super) struct BackendsUp<'a>(pub &'a LoadBalancer);
 
 #[async_trait]

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use quorate_proto::goal::{Archive, Images};
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work, image_names};
+use super::image_names;
+use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError, Profile, Unit};
 
 /// Half an hour: an archive has some hundred megabytes, and a slow line is not an error.
@@ -17,16 +18,13 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 
 const FOLDER: &str = "/var/lib/quorate-executor/archives";
 
-/// The images are in containerd's store for Kubernetes.
-pub(super) struct Present<'a>(pub &'a Images);
-
 #[async_trait]
-impl Ensure for Present<'_> {
+impl Ensure for Images {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        let missing = match self.missing(host).await {
-            Ok(missing) => missing,
+        let lacking = match missing(self, host).await {
+            Ok(lacking) => lacking,
             Err(error) if error.program_missing() => {
-                let what = format!("images of {}", self.0.release.version);
+                let what = format!("images of {}", self.release.version);
                 let found = "kubeadm or containerd is not installed";
                 return Ok(Finding::from_drifts(vec![Drift::new(what, found, "present")]));
             }
@@ -38,21 +36,21 @@ impl Ensure for Present<'_> {
             Err(error) => return Err(error),
         };
         let drift = |name| Drift::new(format!("image {name}"), "missing", "present");
-        Ok(Finding::from_drifts(missing.into_iter().map(drift).collect()))
+        Ok(Finding::from_drifts(lacking.into_iter().map(drift).collect()))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        let missing = self.missing(host).await?;
-        if self.0.archives.is_empty() {
-            for name in missing {
+        let lacking = missing(self, host).await?;
+        if self.archives.is_empty() {
+            for name in lacking {
                 pull(host, &name, work).await?;
             }
             return Ok(());
         }
-        for archive in self.0.archives.iter().filter(|archive| holds_any(archive, &missing)) {
+        for archive in self.archives.iter().filter(|archive| holds_any(archive, &lacking)) {
             import(host, archive, work).await?;
         }
-        match self.missing(host).await?.into_iter().reduce(|all, name| format!("{all}, {name}")) {
+        match missing(self, host).await?.into_iter().reduce(|all, name| format!("{all}, {name}")) {
             None => Ok(()),
             Some(names) => Err(HostError::Refused(format!(
                 "none of the archives in spec.images holds {names}: add one that does"
@@ -61,32 +59,30 @@ impl Ensure for Present<'_> {
     }
 }
 
-impl Present<'_> {
-    /// The images that the node needs and containerd lacks.
-    async fn missing(&self, host: &dyn Host) -> Result<BTreeSet<String>, HostError> {
-        let mut needed = self.of_release(host).await?;
-        needed.extend(self.0.names.iter().map(|name| image_names::full(name)));
-        let held = held(host).await?;
-        needed.retain(|name| !held.contains(name));
-        Ok(needed)
-    }
+/// The images that the node needs and containerd lacks.
+async fn missing(goal: &Images, host: &dyn Host) -> Result<BTreeSet<String>, HostError> {
+    let mut needed = of_release(goal, host).await?;
+    needed.extend(goal.names.iter().map(|name| image_names::full(name)));
+    let held = held(host).await?;
+    needed.retain(|name| !held.contains(name));
+    Ok(needed)
+}
 
-    /// What kubeadm names for the version, as far as the node's role needs it.
-    async fn of_release(&self, host: &dyn Host) -> Result<BTreeSet<String>, HostError> {
-        let release = &self.0.release;
-        let version = release.version.to_string();
-        let mut args = vec!["config", "images", "list", "--kubernetes-version", &version];
-        if let Some(repository) = &release.image_repository {
-            args.extend(["--image-repository", repository]);
-        }
-        let command = Command::new("kubeadm", &args);
-        let listed = host.run_remembered(&command).await?.success(&command)?;
-        let of_workers = ["kube-proxy", "coredns", "pause"];
-        let needed =
-            |name: &&str| release.control_plane || of_workers.contains(&image_names::base(name));
-        let names = listed.lines().map(str::trim).filter(|name| !name.is_empty());
-        Ok(names.filter(needed).map(image_names::full).collect())
+/// What kubeadm names for the version, as far as the node's role needs it.
+async fn of_release(goal: &Images, host: &dyn Host) -> Result<BTreeSet<String>, HostError> {
+    let release = &goal.release;
+    let version = release.version.to_string();
+    let mut args = vec!["config", "images", "list", "--kubernetes-version", &version];
+    if let Some(repository) = &release.image_repository {
+        args.extend(["--image-repository", repository]);
     }
+    let command = Command::new("kubeadm", &args);
+    let listed = host.run_remembered(&command).await?.success(&command)?;
+    let of_workers = ["kube-proxy", "coredns", "pause"];
+    let needed =
+        |name: &&str| release.control_plane || of_workers.contains(&image_names::base(name));
+    let names = listed.lines().map(str::trim).filter(|name| !name.is_empty());
+    Ok(names.filter(needed).map(image_names::full).collect())
 }
 
 /// The images that containerd holds for Kubernetes.

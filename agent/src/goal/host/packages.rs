@@ -8,42 +8,39 @@ use async_trait::async_trait;
 use quorate_proto::goal::{Package, Packages};
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work};
+use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError, Profile, Unit};
 
 /// Half an hour: a slow mirror is not an error.
 const DEADLINE: Duration = Duration::from_secs(1800);
 
-/// The packages are installed, in their versions, and held.
-pub(super) struct Installed<'a>(pub &'a Packages);
-
 #[async_trait]
-impl Ensure for Installed<'_> {
+impl Ensure for Packages {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        let states = states(host, &self.0.packages).await?;
+        let states = states(host, &self.packages).await?;
         let drift = |package| drift(package, states.get(&package.name));
-        Ok(Finding::from_drifts(self.0.packages.iter().filter_map(drift).collect()))
+        Ok(Finding::from_drifts(self.packages.iter().filter_map(drift).collect()))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        let mut states = states(host, &self.0.packages).await?;
+        let mut states = states(host, &self.packages).await?;
         if repair(host, &states, work).await? {
-            states = self::states(host, &self.0.packages).await?;
+            states = self::states(host, &self.packages).await?;
         }
         let lacking = |package: &&Package| {
             let state = states.get(&package.name).filter(|state| state.installed);
             state.is_none_or(|state| package.version.as_ref().is_some_and(|v| *v != state.version))
         };
-        let lacking: Vec<&Package> = self.0.packages.iter().filter(lacking).collect();
+        let lacking: Vec<&Package> = self.packages.iter().filter(lacking).collect();
         if !lacking.is_empty() {
             refuse_downgrades(host, &lacking, &states).await?;
             find_versions(host, &lacking, work).await?;
             install(host, &lacking, work).await?;
             // apt lets go of what it upgrades, also where that was held.
-            states = self::states(host, &self.0.packages).await?;
+            states = self::states(host, &self.packages).await?;
         }
         let held = |name: &str| states.get(name).is_some_and(|state| state.held);
-        let pinned = self.0.packages.iter().filter(|package| package.version.is_some());
+        let pinned = self.packages.iter().filter(|package| package.version.is_some());
         let hold: Vec<&str> =
             pinned.map(|package| package.name.as_str()).filter(|name| !held(name)).collect();
         if hold.is_empty() {

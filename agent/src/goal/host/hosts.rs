@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use quorate_proto::goal::Hosts;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work};
+use crate::goal::{Ensure, Work};
 use crate::host::{Host, HostError};
 
 const FILE: &str = "/etc/hosts";
@@ -19,20 +19,17 @@ const END: &str = "# END quorate";
 /// Before a line of the administrator's that quorate had to put out of force.
 const SET_ASIDE: &str = "# quorate set aside: ";
 
-/// The entries are in the file.
-pub(super) struct EtcHosts<'a>(pub &'a Hosts);
-
 #[async_trait]
-impl Ensure for EtcHosts<'_> {
+impl Ensure for Hosts {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
         let found = host.text(FILE).await?.unwrap_or_default();
-        Ok(Finding::from_drifts(drifts(self.0, &found)))
+        Ok(Finding::from_drifts(drifts(self, &found)))
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         work.progress.doing(ActivityKind::Own, "naming the nodes in /etc/hosts");
         let found = host.text(FILE).await?.unwrap_or_default();
-        let wanted = rewrite(self.0, &found);
+        let wanted = rewrite(self, &found);
         if found == wanted { Ok(()) } else { host.write(FILE, wanted.as_bytes(), 0o644).await }
     }
 }

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use quorate_proto::{ActivityKind, Drift, Finding};
 
-use super::{Ensure, Work};
+use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError};
 
 const FSTAB: &str = "/etc/fstab";
@@ -16,7 +16,6 @@ const ZRAM_DEFAULTS: [&str; 2] =
     ["/usr/lib/systemd/zram-generator.conf", "/usr/local/lib/systemd/zram-generator.conf"];
 const NO_ZRAM: &str = "# Written by quorate: no swap in compressed memory, for the kubelet.\n";
 
-/// Swap is off.
 pub(super) struct SwapOff;
 
 #[async_trait]
