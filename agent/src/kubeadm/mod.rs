@@ -2,6 +2,7 @@
 //! leaves, and what its failures mean. Which phase when is for the goals.
 
 pub mod config;
+pub mod dialect;
 pub mod etcd_log;
 pub mod failures;
 pub mod journal;
