@@ -1,7 +1,9 @@
 //! Goals that make a machine fit for Kubernetes.
 
+mod apt;
 mod hosts;
 mod kernel_modules;
+mod package_manager;
 mod package_source;
 mod packages;
 pub(in crate::goal) mod service_running;
