@@ -13,6 +13,7 @@ use quorate_proto::goal::{
 use quorate_proto::{Finding, Goal, Sha256};
 use tokio::sync::mpsc;
 
+use crate::goal::balancer::BALANCER;
 use crate::goal::{Work, cluster, of};
 use crate::host::HostError;
 use crate::host::fake::FakeHost;
@@ -266,7 +267,7 @@ fn stopped_haproxy() -> FakeHost {
 /// HAProxy runs as it should, and its servers come up a minute later.
 fn slow_backends() -> FakeHost {
     let host = FakeHost::with_packages(&["haproxy"]);
-    let config = crate::goal::balancer::load_balancer::text(&load_balancer());
+    let config = BALANCER.config(&load_balancer()).text;
     let mut state = host.state();
     state.systemd.services.get_mut("haproxy").unwrap().read = Some(config.into_bytes());
     state.haproxy.up_from_ms = 20_000;
