@@ -18,7 +18,7 @@ use quorate_proto::{
 use tokio::sync::{Mutex, mpsc};
 
 use crate::audit::{self, Audit, AuditError};
-use crate::executor::Caller;
+use crate::caller::Caller;
 use crate::facts;
 use crate::failure;
 use crate::goal::{Ensure, Work};

@@ -13,10 +13,10 @@ mod tests;
 mod wait;
 
 use async_trait::async_trait;
-use quorate_proto::{Finding, Goal, JoinMaterial};
+use quorate_proto::{Finding, Goal};
 
 use crate::host::{Host, HostError};
-use crate::progress::Progress;
+pub use crate::work::Work;
 
 /// A goal that this node can check and apply: the goal's own type where its data are its own.
 #[async_trait]
@@ -26,14 +26,6 @@ pub trait Ensure: Send + Sync {
 
     /// Moves the host towards the goal; safe to run again after an interruption at any point.
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError>;
-}
-
-/// What an apply is given beside the host.
-#[derive(Debug)]
-pub struct Work<'a> {
-    pub progress: &'a Progress,
-    /// Came with the order, for this operation alone.
-    pub material: Option<&'a JoinMaterial>,
 }
 
 /// What checks and applies this goal.

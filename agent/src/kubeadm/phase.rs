@@ -7,8 +7,8 @@ use quorate_proto::{ActivityKind, JoinMaterial, Secret};
 
 use super::config;
 use super::dialect::Dialect;
-use crate::goal::Work;
 use crate::host::{Command, Host, HostError, Profile, Unit};
+use crate::work::Work;
 
 /// Longer than the longest of kubeadm's own timeouts in [`config`], twice over: a phase waits for at
 /// most two things in turn.

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{State, complaint, printed};
 use crate::host::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, Command, HostError, Output};
-use crate::kubeadm::ADMIN_CONF;
+use crate::kubeadm_paths::ADMIN_CONF;
 
 /// The cluster that a machine belongs to. Clones are the same cluster, so that several machines
 /// share one.

@@ -10,7 +10,7 @@ use super::certificates::{self, Pair};
 use super::{failure, put, write};
 use crate::host::fake::{State, printed};
 use crate::host::{Command, HostError, Output};
-use crate::kubeadm::{
+use crate::kubeadm_paths::{
     ADMIN_CONF, BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_CONFIG, KUBELET_FLAGS, KUBELET_PEM,
     MANIFESTS, PKI,
 };

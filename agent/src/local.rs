@@ -7,8 +7,8 @@ use futures_util::{StreamExt as _, stream};
 use quorate_proto::wire::Cancellation;
 use quorate_proto::{NodeName, Redactor, Refusal, Term, in_one_line};
 
-use super::call::{Call, Caller, Reply, Request};
-use super::{Execute, Replies};
+use crate::caller::Caller;
+use crate::executor::{Call, Execute, Replies, Reply, Request};
 use crate::worker::{NotTaken, Worker};
 
 /// Calls that a worker of this process carries out.
