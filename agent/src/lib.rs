@@ -4,6 +4,7 @@ pub mod access;
 pub mod audit;
 pub mod caller;
 pub mod cli;
+mod clients;
 pub mod daemon;
 pub mod enrol;
 pub mod execute;

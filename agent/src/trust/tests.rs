@@ -23,6 +23,7 @@ use super::*;
 use crate::audit::Audit;
 use crate::executor::{Away, Replies, Request};
 use crate::goal;
+use crate::host::Files as _;
 use crate::host::fake::FakeHost;
 use crate::local::Local;
 use crate::server;

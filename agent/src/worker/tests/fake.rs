@@ -9,7 +9,10 @@ use quorate_proto::{EtcdFacts, Machine};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::host::{ApiAnswer, ApiRequest, Command, Output, Unit};
+use crate::host::{
+    ApiAnswer, ApiRequest, Clock, Command, Commands, Dns, Etcd, Files, KubeApi, Output, Unit,
+    Units, UnixLine,
+};
 
 /// A machine of files, and of units that end when the test says so.
 #[derive(Default)]
@@ -53,22 +56,34 @@ impl TestHost {
 }
 
 #[async_trait]
-impl Host for TestHost {
+impl Files for TestHost {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         Ok(self.files.lock().unwrap().get(path).cloned())
     }
+
     async fn read_secret(&self, _path: &str) -> Result<Option<Secret>, HostError> {
         Ok(None)
     }
+
     async fn blot_out(&self, _path: &str, _secret: &Secret) -> Result<usize, HostError> {
         Ok(0)
     }
+
     async fn list(&self, folder: &str) -> Result<Vec<String>, HostError> {
         let files = self.files.lock().unwrap();
         let within =
             |path: &String| path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
         Ok(files.keys().filter_map(within).collect())
     }
+
+    async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), HostError> {
+        if self.has("/full") {
+            return Err(HostError::Refused("no space left".to_owned()));
+        }
+        self.put(path, content);
+        Ok(())
+    }
+
     async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError> {
         if self.has("/audit-full") {
             let source = std::io::ErrorKind::StorageFull.into();
@@ -77,35 +92,41 @@ impl Host for TestHost {
         self.files.lock().unwrap().entry(path.to_owned()).or_default().extend(content);
         Ok(())
     }
-    async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), HostError> {
-        if self.has("/full") {
-            return Err(HostError::Refused("no space left".to_owned()));
-        }
-        self.put(path, content);
-        Ok(())
-    }
-    async fn sha256(&self, _path: &str) -> Result<Option<Sha256>, HostError> {
-        Ok(None)
-    }
+
     async fn set(&self, _path: &str, _value: &str) -> Result<(), HostError> {
         Ok(())
     }
+
     async fn remove(&self, _path: &str) -> Result<(), HostError> {
         Ok(())
     }
+
+    async fn sha256(&self, _path: &str) -> Result<Option<Sha256>, HostError> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Commands for TestHost {
     async fn run(&self, _command: &Command) -> Result<Output, HostError> {
         Ok(Output::default())
     }
+
     async fn processes(&self, _program: &str) -> Result<Vec<Vec<String>>, HostError> {
         Ok(Vec::new())
     }
+}
 
+#[async_trait]
+impl Units for TestHost {
     async fn run_unit(&self, _unit: &Unit, _progress: &Progress) -> Result<(), HostError> {
         Ok(())
     }
+
     async fn units_under_way(&self) -> Result<Vec<String>, HostError> {
         Ok(self.units.lock().unwrap().iter().cloned().collect())
     }
+
     async fn follow_unit(&self, name: &str, progress: &Progress) -> Result<(), HostError> {
         progress.output(format!("{name} goes on"));
         self.gate.pass().await;
@@ -115,31 +136,60 @@ impl Host for TestHost {
         }
         Ok(())
     }
+
     async fn stop_unit(&self, name: &str) -> Result<(), HostError> {
         self.units.lock().unwrap().retain(|unit| unit != name);
         Ok(())
     }
+}
+
+#[async_trait]
+impl Clock for TestHost {
+    async fn pause(&self, _time: Duration) {}
+    async fn clock_ms(&self) -> u64 {
+        1_000
+    }
+    fn uptime_ms(&self) -> u64 {
+        0
+    }
+}
+
+#[async_trait]
+impl KubeApi for TestHost {
     async fn api(&self, _request: &ApiRequest) -> Result<ApiAnswer, HostError> {
         Err(HostError::NotYet("no API here".to_owned()))
     }
+}
+
+#[async_trait]
+impl Etcd for TestHost {
     async fn etcd(&self, _peers: &[String]) -> Result<EtcdFacts, HostError> {
         Err(HostError::NotYet("no etcd here".to_owned()))
     }
+
     async fn remove_etcd_member(&self, _id: u64) -> Result<(), HostError> {
         Err(HostError::NotYet("no etcd here".to_owned()))
     }
+}
+
+#[async_trait]
+impl Dns for TestHost {
     async fn resolve(&self, _name: &str, _server: SocketAddr) -> Result<usize, HostError> {
         Ok(0)
     }
+}
+
+#[async_trait]
+impl UnixLine for TestHost {
     async fn ask_socket(&self, _path: &str, _line: &str) -> Result<String, HostError> {
         Ok(String::new())
     }
+}
+
+#[async_trait]
+impl Host for TestHost {
     async fn machine(&self) -> Result<Machine, HostError> {
         Ok(Machine { clock_ms: 1_000, ..Machine::default() })
-    }
-    async fn pause(&self, _time: Duration) {}
-    fn uptime_ms(&self) -> u64 {
-        0
     }
 }
 

@@ -77,25 +77,19 @@ pub(super) async fn connect(
 ) -> Result<TlsStream<TcpStream>, HostError> {
     let (host, _) = server.rsplit_once(':').unwrap_or((server, ""));
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| silent(service, error))?;
-    let tcp = TcpStream::connect(server).await.map_err(|error| silent(service, error))?;
-    tcp.set_nodelay(true).map_err(|error| silent(service, error))?;
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|error| HostError::silent(service, error))?;
+    let tcp =
+        TcpStream::connect(server).await.map_err(|error| HostError::silent(service, error))?;
+    tcp.set_nodelay(true).map_err(|error| HostError::silent(service, error))?;
     let connected = TlsConnector::from(config).connect(name, tcp).await;
     connected.map_err(|error| match certificate_error(&error) {
         Some(why) => HostError::Refused(format!(
             "who answers as {service} is not this cluster: {why}. See who holds that address, and \
              correct it there or in the specification"
         )),
-        None => silent(service, error),
+        None => HostError::silent(service, error),
     })
-}
-
-/// No answer came, for this reason.
-pub(super) fn silent(
-    service: &str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> HostError {
-    HostError::Silent { service: service.to_owned(), source: source.into() }
 }
 
 fn certificate_error(error: &std::io::Error) -> Option<String> {

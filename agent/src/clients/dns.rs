@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::net::UdpSocket;
 
-use super::tls::silent;
-use crate::host::HostError;
+use crate::host::linux::LinuxHost;
+use crate::host::{Dns, HostError};
 
 /// A cluster's DNS answers in milliseconds; the caller asks again.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -16,24 +17,28 @@ const TYPE_A: u16 = 1;
 const TYPE_AAAA: u16 = 28;
 const CLASS_IN: u16 = 1;
 
-/// Asks `server` for the addresses of `name`, of the family that the server itself has.
-pub(super) async fn resolve(name: &str, server: SocketAddr) -> Result<usize, HostError> {
-    let service = format!("the DNS server at {server}");
-    let kind = if server.is_ipv4() { TYPE_A } else { TYPE_AAAA };
-    let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let ask = async {
-        let socket = UdpSocket::bind(any).await?;
-        socket.connect(server).await?;
-        // The port is the kernel's choice and the socket is connected, so that an id adds nothing.
-        socket.send(&question(name, kind)).await?;
-        let mut answer = [0; LARGEST];
-        let length = socket.recv(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer.iter().copied().take(length).collect::<Vec<u8>>())
-    };
-    let answer = tokio::time::timeout(DEADLINE, ask).await;
-    let answer = answer.map_err(|late| silent(&service, late))?;
-    let answer = answer.map_err(|error| silent(&service, error))?;
-    addresses(&answer, kind).ok_or_else(|| silent(&service, "the answer is not a DNS message"))
+#[async_trait]
+impl Dns for LinuxHost {
+    /// Asks `server` for the addresses of `name`, of the family that the server itself has.
+    async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
+        let service = format!("the DNS server at {server}");
+        let kind = if server.is_ipv4() { TYPE_A } else { TYPE_AAAA };
+        let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let ask = async {
+            let socket = UdpSocket::bind(any).await?;
+            socket.connect(server).await?;
+            // The port is the kernel's choice and the socket is connected, so that an id adds nothing.
+            socket.send(&question(name, kind)).await?;
+            let mut answer = [0; LARGEST];
+            let length = socket.recv(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer.iter().copied().take(length).collect::<Vec<u8>>())
+        };
+        let answer = tokio::time::timeout(DEADLINE, ask).await;
+        let answer = answer.map_err(|late| HostError::silent(&service, late))?;
+        let answer = answer.map_err(|error| HostError::silent(&service, error))?;
+        addresses(&answer, kind)
+            .ok_or_else(|| HostError::silent(&service, "the answer is not a DNS message"))
+    }
 }
 
 fn question(name: &str, kind: u16) -> Vec<u8> {
@@ -111,6 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_is_asked_over_udp() {
+        let host = LinuxHost::new();
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
         let serve = async {
@@ -119,7 +125,7 @@ mod tests {
             assert_eq!(asked[..length], question("a.b", TYPE_A));
             server.send_to(&answered(), from).await.unwrap();
         };
-        let (found, ()) = tokio::join!(resolve("a.b.", address), serve);
+        let (found, ()) = tokio::join!(host.resolve("a.b.", address), serve);
         assert_eq!(found.unwrap(), 1);
     }
 }

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -10,24 +11,27 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use serde_json::Value;
 
-use super::servers::Servers;
 use super::tls::{self, Authority};
-use crate::host::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError};
+use crate::host::linux::LinuxHost;
+use crate::host::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, HostError, KubeApi};
 use crate::kubeadm::kubeconfig::{Kubeconfig, User};
-use crate::kubeadm::{ADMIN_CONF, CA, CONTROLLER_MANAGER_CONF};
+use crate::kubeadm_paths::{ADMIN_CONF, CA, CONTROLLER_MANAGER_CONF};
 
 /// No answer that a check reads comes near it; a list of every pod of a large cluster might.
 const LARGEST_ANSWER: usize = 32 << 20;
 
-/// Sends one request and reads the answer, over a connection of its own.
-pub(super) async fn ask(servers: &Servers, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-    let config = Arc::new(client_config(&request.at).await?);
-    let server = match &request.at {
-        ApiServer::At(address) | ApiServer::Endpoint(address) => address.clone(),
-        // kubeadm points admin.conf at the cluster's endpoint, and this one at the API server beside.
-        ApiServer::Own => server(&kubeconfig(CONTROLLER_MANAGER_CONF).await?),
-    };
-    servers.answer(&server, &name(&server), talk(&server, config, request)).await
+#[async_trait]
+impl KubeApi for LinuxHost {
+    /// Sends one request and reads the answer, over a connection of its own.
+    async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
+        let config = Arc::new(client_config(&request.at).await?);
+        let server = match &request.at {
+            ApiServer::At(address) | ApiServer::Endpoint(address) => address.clone(),
+            // kubeadm points admin.conf at the cluster's endpoint, and this one at the API server beside.
+            ApiServer::Own => server(&kubeconfig(CONTROLLER_MANAGER_CONF).await?),
+        };
+        self.servers.answer(&server, &name(&server), talk(&server, config, request)).await
+    }
 }
 
 async fn talk(
@@ -37,7 +41,7 @@ async fn talk(
 ) -> Result<ApiAnswer, HostError> {
     let service = name(server);
     let stream = tls::connect(server, config, &service).await?;
-    let silent = |error: hyper::Error| tls::silent(&service, error);
+    let silent = |error: hyper::Error| HostError::silent(&service, error);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;
     let answer = exchange(&mut sender, server, request);
     tokio::pin!(answer);
@@ -71,8 +75,9 @@ async fn exchange(
         .header(http::header::HOST, server)
         .header(http::header::ACCEPT, accept)
         .body(Empty::new())
-        .map_err(|error| tls::silent(&service, error))?;
-    let answer = sender.send_request(http).await.map_err(|error| tls::silent(&service, error))?;
+        .map_err(|error| HostError::silent(&service, error))?;
+    let answer =
+        sender.send_request(http).await.map_err(|error| HostError::silent(&service, error))?;
     let status = answer.status().as_u16();
     let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
     let body = body

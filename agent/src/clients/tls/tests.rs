@@ -6,10 +6,9 @@ use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
-use super::super::api;
-use super::super::servers::Servers;
 use super::*;
-use crate::host::{ApiMethod, ApiRequest, ApiServer};
+use crate::host::linux::LinuxHost;
+use crate::host::{ApiMethod, ApiRequest, ApiServer, KubeApi as _};
 
 struct Site {
     ca: CertifiedIssuer<'static, KeyPair>,
@@ -112,8 +111,8 @@ async fn a_stranger_at_the_endpoint_is_known_before_there_is_an_administrator() 
     let (address, accept) = serve(&site("kubernetes")).await;
     let at = ApiServer::Endpoint(address.to_string());
     let request = ApiRequest { method: ApiMethod::Get, path: "/readyz".to_owned(), at };
-    let servers = Servers::default();
-    let (answer, ()) = tokio::join!(api::ask(&servers, &request), accept);
+    let host = LinuxHost::new();
+    let (answer, ()) = tokio::join!(host.api(&request), accept);
     assert!(matches!(answer, Err(HostError::Refused(_))), "{answer:?}");
 }
 

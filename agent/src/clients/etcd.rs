@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use hyper_util::rt::TokioIo;
 use quorate_proto::etcd::cluster_client::ClusterClient;
@@ -17,8 +18,9 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::tls::{self, Authority};
-use crate::host::HostError;
-use crate::kubeadm::PKI;
+use crate::host::linux::LinuxHost;
+use crate::host::{Etcd, HostError};
+use crate::kubeadm_paths::PKI;
 
 /// A member that is well answers in milliseconds; one in an election may take a second.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -27,44 +29,47 @@ const CHANGE_DEADLINE: Duration = Duration::from_secs(15);
 /// This node's own member.
 const OWN: &str = "https://127.0.0.1:2379";
 
-/// Asks this node's own member, then `peers`, for the membership; then every member how it is.
-///
-/// A learner does not serve the list, which is why peers are asked where the own member is one.
-pub(super) async fn members(peers: &[String]) -> Result<EtcdFacts, HostError> {
-    let config = Arc::new(credentials().await?);
-    let mut first = match list(&config, OWN).await {
-        Ok(list) => return Ok(facts(&config, list).await),
-        Err(error) => error,
-    };
-    for answer in join_all(peers.iter().map(|peer| list(&config, peer))).await {
-        match answer {
+#[async_trait]
+impl Etcd for LinuxHost {
+    /// Asks this node's own member, then `peers`, for the membership; then every member how it is.
+    ///
+    /// A learner does not serve the list, which is why peers are asked where the own member is one.
+    async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError> {
+        let config = Arc::new(credentials().await?);
+        let mut first = match list(&config, OWN).await {
             Ok(list) => return Ok(facts(&config, list).await),
-            // A stranger at a peer's address matters more than a member that is not up.
-            Err(HostError::Refused(why)) => first = HostError::Refused(why),
-            Err(_) => {}
+            Err(error) => error,
+        };
+        for answer in join_all(peers.iter().map(|peer| list(&config, peer))).await {
+            match answer {
+                Ok(list) => return Ok(facts(&config, list).await),
+                // A stranger at a peer's address matters more than a member that is not up.
+                Err(HostError::Refused(why)) => first = HostError::Refused(why),
+                Err(_) => {}
+            }
         }
+        Err(first)
     }
-    Err(first)
-}
 
-/// Removes a member, by this node's own member; no error where there is no such member.
-pub(super) async fn remove(id: u64) -> Result<(), HostError> {
-    let config = Arc::new(credentials().await?);
-    let ask = async {
-        let channel = channel(&config, OWN).await?;
-        let request = MemberRemoveRequest { id };
-        match ClusterClient::new(channel).member_remove(request).await {
-            Ok(_) => Ok(()),
-            // It was removed before, perhaps by a call whose answer was lost.
-            Err(status) if status.code() == Code::NotFound => Ok(()),
-            Err(status) => Err(HostError::NotYet(format!(
-                "etcd did not remove the member {id:x}: {}",
-                status.message()
-            ))),
-        }
-    };
-    let late = |elapsed| tls::silent(&name(OWN), elapsed);
-    tokio::time::timeout(CHANGE_DEADLINE, ask).await.map_err(late)?
+    /// Removes a member, by this node's own member; no error where there is no such member.
+    async fn remove_etcd_member(&self, id: u64) -> Result<(), HostError> {
+        let config = Arc::new(credentials().await?);
+        let ask = async {
+            let channel = channel(&config, OWN).await?;
+            let request = MemberRemoveRequest { id };
+            match ClusterClient::new(channel).member_remove(request).await {
+                Ok(_) => Ok(()),
+                // It was removed before, perhaps by a call whose answer was lost.
+                Err(status) if status.code() == Code::NotFound => Ok(()),
+                Err(status) => Err(HostError::NotYet(format!(
+                    "etcd did not remove the member {id:x}: {}",
+                    status.message()
+                ))),
+            }
+        };
+        let late = |elapsed| HostError::silent(&name(OWN), elapsed);
+        tokio::time::timeout(CHANGE_DEADLINE, ask).await.map_err(late)?
+    }
 }
 
 async fn credentials() -> Result<ClientConfig, HostError> {
@@ -86,10 +91,10 @@ async fn list(config: &Arc<ClientConfig>, url: &str) -> Result<(u64, Vec<Member>
         // Not linearizable: that would need a quorum, and its loss is what people look at this for.
         let request = MemberListRequest { linearizable: false };
         let reply = ClusterClient::new(channel).member_list(request).await;
-        let reply = reply.map_err(|status| tls::silent(&name(url), status))?.into_inner();
+        let reply = reply.map_err(|status| HostError::silent(&name(url), status))?.into_inner();
         Ok((reply.header.unwrap_or_default().cluster_id, reply.members))
     };
-    let late = |elapsed| tls::silent(&name(url), elapsed);
+    let late = |elapsed| HostError::silent(&name(url), elapsed);
     tokio::time::timeout(DEADLINE, ask).await.map_err(late)?
 }
 
@@ -145,7 +150,7 @@ async fn channel(config: &Arc<ClientConfig>, url: &str) -> Result<Channel, HostE
     let service = name(url);
     // TLS is the connector's own affair, so that tonic must believe in plain HTTP.
     let endpoint = Endpoint::from_shared(format!("http://{server}"))
-        .map_err(|error| tls::silent(&service, error))?;
+        .map_err(|error| HostError::silent(&service, error))?;
     // The first connection is made here, so that a stranger is told apart from silence.
     let stream = tls::connect(&server, Arc::clone(config), &service).await?;
     let mut stream = Some(TokioIo::new(stream));
@@ -154,7 +159,7 @@ async fn channel(config: &Arc<ClientConfig>, url: &str) -> Result<Channel, HostE
         async move { stream.ok_or_else(|| std::io::Error::other("the connection has ended")) }
     });
     let channel = endpoint.connect_with_connector(connector).await;
-    channel.map_err(|error| tls::silent(&service, error))
+    channel.map_err(|error| HostError::silent(&service, error))
 }
 
 fn name(url: &str) -> String {
