@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use quorate_agent::executor::{Call, Caller, Execute, Local, OverSocket, Reply, Request, listen};
+use quorate_agent::caller::Caller;
+use quorate_agent::executor::{Call, Execute, OverSocket, Reply, Request, listen};
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
 use quorate_agent::host::linux::socket::Admission;
+use quorate_agent::local::Local;
 use quorate_agent::worker::Worker;
 use quorate_proto::Goal;
 use quorate_proto::goal::HostGoal;

@@ -9,7 +9,7 @@ use quorate_proto::trust::{Peer, Policy, Right, SiteId, TrustBundle, Who};
 use tokio::sync::watch;
 use tonic::Status;
 
-use crate::executor::Caller;
+use crate::caller::Caller;
 
 /// Whom this node serves, by the newest trust bundle.
 #[derive(Clone)]

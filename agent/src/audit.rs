@@ -7,7 +7,7 @@
 use quorate_proto::audit::{AuditHead, By, Chain, Deed, Whole, before, number};
 use quorate_proto::{Redactor, in_one_line};
 
-use crate::executor::Caller;
+use crate::caller::Caller;
 use crate::host::{Host, HostError};
 
 /// The folder of the segments, in the state folder.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use sd_notify::NotifyState;
 
 use crate::daemon::{tell_systemd, until_stopped};
-use crate::executor::{self, Local};
+use crate::executor;
 use crate::goal;
 use crate::host::Host;
 use crate::host::linux::socket::{self, Admission, AdmissionError};
+use crate::local::Local;
 use crate::settings::Settings;
 use crate::worker::{OpenError, Worker};
 

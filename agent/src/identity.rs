@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use quorate_proto::trust::{Credentials, NodeKey, SiteId, TrustError, Who, server_config};
 use quorate_proto::{NodeName, Secret};
 
-use crate::host::{Host, HostError};
+use crate::host::{Files, HostError};
 
 /// Where an installed agent keeps its identity.
 pub const FOLDER: &str = "/var/lib/quorate-agent/identity";
@@ -69,7 +69,7 @@ pub enum NodeIdentityError {
 
 impl NodeIdentity {
     /// The identity in a folder; `None` if the node never enrolled.
-    pub async fn load(host: &dyn Host, folder: &str) -> Result<Option<Self>, NodeIdentityError> {
+    pub async fn load(host: &dyn Files, folder: &str) -> Result<Option<Self>, NodeIdentityError> {
         let Some(chain) = read(host, &path(folder, CHAIN)).await? else { return Ok(None) };
         let mut credentials = Credentials {
             chain_pem: chain.expose().to_owned(),
@@ -97,7 +97,7 @@ impl NodeIdentity {
     /// Writes the identity of a node that has none.
     pub(crate) async fn store(
         &self,
-        host: &dyn Host,
+        host: &dyn Files,
         folder: &str,
     ) -> Result<(), NodeIdentityError> {
         let Credentials { chain_pem, key_pem, peer_roots_pem } = &self.credentials;
@@ -118,7 +118,7 @@ impl NodeIdentity {
 
 /// The key of a renewal that was begun; `None` also where it cannot be read, as another serves as well.
 pub(crate) async fn next_key(
-    host: &dyn Host,
+    host: &dyn Files,
     folder: &str,
 ) -> Result<Option<NodeKey>, NodeIdentityError> {
     let pem = read(host, &path(folder, NEXT_KEY)).await?;
@@ -127,7 +127,7 @@ pub(crate) async fn next_key(
 
 /// Keeps the key of a renewal until its certificate comes.
 pub(crate) async fn keep_next_key(
-    host: &dyn Host,
+    host: &dyn Files,
     folder: &str,
     key: &NodeKey,
 ) -> Result<(), NodeIdentityError> {
@@ -139,7 +139,7 @@ pub(crate) async fn keep_next_key(
 /// Replaces the certificate by that of the key that waits. From here on the identity is the new one,
 /// wherever its key lies.
 pub(crate) async fn keep_renewed(
-    host: &dyn Host,
+    host: &dyn Files,
     folder: &str,
     next: &Credentials,
 ) -> Result<(), NodeIdentityError> {
@@ -149,7 +149,7 @@ pub(crate) async fn keep_renewed(
 
 /// Puts the key of the certificate in its place, and the place of the next one in order.
 pub(crate) async fn settle_key(
-    host: &dyn Host,
+    host: &dyn Files,
     folder: &str,
     credentials: &Credentials,
 ) -> Result<(), NodeIdentityError> {
@@ -162,7 +162,7 @@ pub(crate) async fn settle_key(
 
 /// Takes the identity away: the certificate first, so that a crash leaves no half that is believed, then
 /// whatever else is in the folder. Says whether there was anything.
-pub async fn remove(host: &dyn Host, folder: &str) -> Result<bool, NodeIdentityError> {
+pub async fn remove(host: &dyn Files, folder: &str) -> Result<bool, NodeIdentityError> {
     let names = host.list(folder).await.map_err(NodeIdentityError::Read)?;
     let rest = names.iter().map(String::as_str).filter(|name| *name != CHAIN);
     for name in std::iter::once(CHAIN).chain(rest) {
@@ -177,7 +177,10 @@ pub(crate) fn path(folder: &str, name: &str) -> String {
 }
 
 /// A text that may be a secret; `None` where there is no such file.
-pub(crate) async fn read(host: &dyn Host, path: &str) -> Result<Option<Secret>, NodeIdentityError> {
+pub(crate) async fn read(
+    host: &dyn Files,
+    path: &str,
+) -> Result<Option<Secret>, NodeIdentityError> {
     let Some(content) = host.read(path).await.map_err(NodeIdentityError::Read)? else {
         return Ok(None);
     };
@@ -185,7 +188,7 @@ pub(crate) async fn read(host: &dyn Host, path: &str) -> Result<Option<Secret>, 
     text.map(Some).ok_or_else(|| NodeIdentityError::Text { path: path.to_owned() })
 }
 
-async fn part(host: &dyn Host, folder: &str, name: &str) -> Result<Secret, NodeIdentityError> {
+async fn part(host: &dyn Files, folder: &str, name: &str) -> Result<Secret, NodeIdentityError> {
     let path = path(folder, name);
     read(host, &path).await?.ok_or(NodeIdentityError::Missing { path })
 }

@@ -5,7 +5,7 @@
 use quorate_proto::{Goal, OperationId, Term, UnderWay};
 use serde::{Deserialize, Serialize};
 
-use crate::host::{Host, HostError};
+use crate::host::{Files, HostError};
 
 /// The file's name in the state folder.
 const FILE: &str = "ledger.json";
@@ -78,7 +78,7 @@ impl Begun {
 
 impl Ledger {
     /// The ledger of this state folder; an empty one where the agent starts for the first time.
-    pub async fn load(host: &dyn Host, state_folder: &str) -> Result<Self, LedgerError> {
+    pub async fn load(host: &dyn Files, state_folder: &str) -> Result<Self, LedgerError> {
         let path = format!("{}/{FILE}", state_folder.trim_end_matches('/'));
         let read = host.read(&path).await;
         let content = match read {
@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// Writes this content durably; on an error the ledger stays as it was, in memory too.
-    pub async fn put(&mut self, host: &dyn Host, content: Content) -> Result<(), LedgerError> {
+    pub async fn put(&mut self, host: &dyn Files, content: Content) -> Result<(), LedgerError> {
         if content == self.content {
             return Ok(());
         }

@@ -2,7 +2,9 @@
 
 pub mod access;
 pub mod audit;
+pub mod caller;
 pub mod cli;
+mod clients;
 pub mod daemon;
 pub mod enrol;
 pub mod execute;
@@ -13,11 +15,14 @@ pub mod goal;
 pub mod host;
 pub mod identity;
 pub mod kubeadm;
+pub mod kubeadm_paths;
 pub mod ledger;
+pub mod local;
 pub mod operation;
 pub mod progress;
 pub mod serve;
 pub mod server;
 pub mod settings;
 pub mod trust;
+pub mod work;
 pub mod worker;

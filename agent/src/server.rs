@@ -14,7 +14,8 @@ use quorate_proto::{NodeName, Redactor, Refusal, in_one_line};
 use tonic::{Request, Response, Status};
 
 use crate::access::Access;
-use crate::executor::{Away, Call, Caller, Execute, FrameError, Replies, Reply, Request as Asked};
+use crate::caller::Caller;
+use crate::executor::{Away, Call, Execute, FrameError, Replies, Reply, Request as Asked};
 
 /// The service of this executor and this node, for those whom the access lets in.
 pub fn service(

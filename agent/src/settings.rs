@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use crate::host::{Host, HostError};
+use crate::host::{Files, HostError};
 use crate::identity;
 
 /// Where the settings are, unless the command line says otherwise.
@@ -84,7 +84,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The settings in this file; the defaults where nobody named another than the usual one, and it is not there.
-    pub async fn load(host: &dyn Host, path: &str) -> Result<Self, SettingsError> {
+    pub async fn load(host: &dyn Files, path: &str) -> Result<Self, SettingsError> {
         match host.read(path).await {
             Ok(None) if path == PATH => Ok(Self::default()),
             Ok(None) => Err(SettingsError::Missing { path: path.to_owned() }),

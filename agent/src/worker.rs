@@ -18,7 +18,7 @@ use quorate_proto::{
 use tokio::sync::{Mutex, mpsc};
 
 use crate::audit::{self, Audit, AuditError};
-use crate::executor::Caller;
+use crate::caller::Caller;
 use crate::facts;
 use crate::failure;
 use crate::goal::{Ensure, Work};
@@ -40,7 +40,7 @@ const WAITS: u32 = 10;
 const FOLLOW_AGAIN: Duration = Duration::from_secs(2);
 
 /// What checks and applies a goal.
-pub type Goals = for<'a> fn(&'a Goal) -> Box<dyn Ensure + 'a>;
+pub type Goals = fn(&Goal) -> &dyn Ensure;
 
 /// Why the worker cannot begin its service.
 #[derive(Debug, thiserror::Error)]

@@ -12,9 +12,9 @@ use quorate::fleet::{Fleet, GrpcFleet};
 use quorate::plan::Procedure;
 use quorate::spec::{self, ClusterSpec};
 use quorate_agent::access::Access;
-use quorate_agent::executor::Local;
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
+use quorate_agent::local::Local;
 use quorate_agent::server::service;
 use quorate_agent::worker::Worker;
 use quorate_proto::trust::{

@@ -19,10 +19,10 @@ use quorate::site::{
 use quorate::spec::{self, ClusterSpec, Role};
 use quorate::store::{Approval, StoredCertificate};
 use quorate_agent::enrol::{EnrolError, Enrolment, enrol};
-use quorate_agent::executor::Local;
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
 use quorate_agent::identity::NodeIdentity;
+use quorate_agent::local::Local;
 use quorate_agent::trust::Trust;
 use quorate_agent::worker::Worker;
 use quorate_agent::{server, trust};

@@ -23,10 +23,10 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request};
 
 use super::*;
-use crate::executor::Local;
 use crate::goal;
 use crate::host::fake::FakeHost;
 use crate::identity::NodeIdentity;
+use crate::local::Local;
 use crate::server;
 use crate::trust::Trust;
 use crate::worker::Worker;

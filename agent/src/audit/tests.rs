@@ -4,6 +4,7 @@ use quorate_proto::OperationId;
 use quorate_proto::audit::Entry;
 
 use super::*;
+use crate::host::Files as _;
 use crate::host::fake::FakeHost;
 
 const SEGMENT_1: &str = "/state/audit/000000000001.jsonl";

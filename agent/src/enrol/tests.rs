@@ -15,6 +15,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response};
 
 use super::*;
+use crate::host::Files as _;
 use crate::host::fake::FakeHost;
 
 const FOLDER: &str = crate::identity::FOLDER;

@@ -1,13 +1,12 @@
 //! What a front end may ask of an executor, and what it is told: plain data, and nothing else is read.
 
-use std::net::SocketAddr;
-
 use quorate_proto::audit::Own;
 use quorate_proto::goal::Invalid;
-use quorate_proto::trust::OperatorName;
 use quorate_proto::wire::{Cancellation, Order};
 use quorate_proto::{Event, Facts, Finding, Goal, NodeName, Refusal, Secret, Term};
 use serde::{Deserialize, Serialize};
+
+use crate::caller::Caller;
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,15 +14,6 @@ use serde::{Deserialize, Serialize};
 pub struct Request {
     pub caller: Caller,
     pub call: Call,
-}
-
-/// Who calls, in the front end's words: for records, and for no decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Caller {
-    /// From the verified certificate.
-    pub operator: OperatorName,
-    pub address: SocketAddr,
 }
 
 /// Everything that an executor does for a front end.

@@ -8,14 +8,12 @@ mod call;
 mod client;
 mod frame;
 mod listener;
-mod local;
 
-pub use call::{Call, Caller, Reply, Request};
+pub use call::{Call, Reply, Request};
 pub use client::{Away, OverSocket};
 pub use frame::FrameError;
 use futures_util::stream::BoxStream;
 pub use listener::{CallError, attend, listen};
-pub use local::Local;
 
 /// Where an installed executor is called. The folder is root's: nobody else can put a socket there.
 pub const SOCKET: &str = "/run/quorate-executor/executor.sock";

@@ -21,10 +21,12 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::audit::Audit;
+use crate::caller::Caller;
 use crate::goal::{Ensure, Work};
 use crate::host::fake::FakeHost;
 use crate::host::linux::socket::Admission;
 use crate::host::{Host, HostError};
+use crate::local::Local;
 use crate::worker::Worker;
 
 /// One permit lets the goal's apply come to its end.
@@ -47,8 +49,8 @@ impl Ensure for Gated {
     }
 }
 
-fn gated<'a>(_goal: &'a Goal) -> Box<dyn Ensure + 'a> {
-    Box::new(Gated)
+fn gated(_goal: &Goal) -> &dyn Ensure {
+    &Gated
 }
 
 async fn worker() -> Arc<Worker> {

@@ -1,37 +1,25 @@
-//! What it takes to check a goal and to make it hold. One module for each goal or family.
+//! What it takes to check a goal and to make it hold: a folder for each family of goals, and in it a
+//! module for each goal.
 
-mod backends_up;
+mod balancer;
 mod cluster;
-#[cfg(test)]
-mod conformance;
-mod containerd;
-mod hosts;
-mod image_names;
-mod images;
-mod kernel_modules;
+mod etcd;
+mod host;
 mod kubeadm;
-mod load_balancer;
 mod own_file;
-mod package_source;
-mod packages;
-#[cfg(test)]
-mod refusals;
 mod replacement;
-mod service_running;
-mod swap_off;
-mod sysctls;
+mod runtime;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use async_trait::async_trait;
-use quorate_proto::goal::{
-    BalancerGoal, ClusterGoal, EtcdGoal, HostGoal, KubeNode, KubeadmGoal, RuntimeGoal,
-};
-use quorate_proto::{Finding, Goal, JoinMaterial};
+use quorate_proto::{Finding, Goal};
 
 use crate::host::{Host, HostError};
-use crate::progress::Progress;
+pub use crate::work::Work;
 
-/// A goal that this node can check and apply.
+/// A goal that this node can check and apply: the goal's own type where its data are its own.
 #[async_trait]
 pub trait Ensure: Send + Sync {
     /// Reports every difference from the goal, changing nothing.
@@ -41,67 +29,40 @@ pub trait Ensure: Send + Sync {
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError>;
 }
 
-/// What an apply is given beside the host.
-#[derive(Debug)]
-pub struct Work<'a> {
-    pub progress: &'a Progress,
-    /// Came with the order, for this operation alone.
-    pub material: Option<&'a JoinMaterial>,
-}
-
 /// What checks and applies this goal.
-pub fn of(goal: &Goal) -> Box<dyn Ensure + '_> {
-    match goal {
-        Goal::Host(goal) => of_host(goal),
-        Goal::Runtime(RuntimeGoal::Containerd(goal)) => Box::new(containerd::Configured(goal)),
-        Goal::Runtime(RuntimeGoal::Images(goal)) => Box::new(images::Present(goal)),
-        Goal::Balancer(BalancerGoal::LoadBalancer(goal)) => Box::new(load_balancer::Serving(goal)),
-        Goal::Balancer(BalancerGoal::BackendsUp(goal)) => Box::new(backends_up::BackendsUp(goal)),
-        Goal::Etcd(EtcdGoal::EtcdMember(node)) => Box::new(kubeadm::EtcdMember(node)),
-        Goal::Etcd(EtcdGoal::EtcdHealthy(node)) => Box::new(cluster::EtcdHealthy(node)),
-        Goal::Etcd(EtcdGoal::EtcdMemberRemoved(goal)) => Box::new(cluster::EtcdMemberRemoved(goal)),
-        Goal::Kubeadm(goal, node) => of_kubeadm(*goal, node),
-        Goal::Cluster(goal) => of_cluster(goal),
-    }
+pub fn of(goal: &Goal) -> &dyn Ensure {
+    goal
 }
 
-fn of_host(goal: &HostGoal) -> Box<dyn Ensure + '_> {
-    match goal {
-        HostGoal::Hosts(goal) => Box::new(hosts::EtcHosts(goal)),
-        HostGoal::SwapOff => Box::new(swap_off::SwapOff),
-        HostGoal::KernelModules(goal) => Box::new(kernel_modules::Loaded(goal)),
-        HostGoal::Sysctls(goal) => Box::new(sysctls::Set(goal)),
-        HostGoal::PackageSource(goal) => Box::new(package_source::Known(goal)),
-        HostGoal::Packages(goal) => Box::new(packages::Installed(goal)),
-        HostGoal::ServiceRunning(goal) => Box::new(service_running::Running(goal)),
-    }
-}
+/// Makes a family of goals ensured, each by what stands beside it.
+macro_rules! ensure_each {
+    ($family:ty { $($goal:pat => $ensure:expr,)+ }) => {
+        #[async_trait::async_trait]
+        impl crate::goal::Ensure for $family {
+            async fn check(
+                &self,
+                host: &dyn crate::host::Host,
+            ) -> Result<quorate_proto::Finding, crate::host::HostError> {
+                match self { $($goal => $ensure.check(host).await,)+ }
+            }
 
-fn of_kubeadm(goal: KubeadmGoal, node: &KubeNode) -> Box<dyn Ensure + '_> {
-    match goal {
-        KubeadmGoal::Certificates => Box::new(kubeadm::Certificates(node)),
-        KubeadmGoal::Kubeconfigs => Box::new(kubeadm::Kubeconfigs(node)),
-        KubeadmGoal::KubeletStarted => Box::new(kubeadm::KubeletStarted(node)),
-        KubeadmGoal::StaticPods => Box::new(kubeadm::StaticPods(node)),
-        KubeadmGoal::ApiServerReady => Box::new(kubeadm::ApiServerReady(node)),
-        KubeadmGoal::KubeletCertificate => Box::new(kubeadm::KubeletCertificate(node)),
-        KubeadmGoal::ControlPlaneMarked => Box::new(kubeadm::ControlPlaneMarked(node)),
-        KubeadmGoal::AdminKubeconfig => Box::new(kubeadm::AdminKubeconfig),
-    }
+            async fn apply(
+                &self,
+                host: &dyn crate::host::Host,
+                work: &crate::goal::Work<'_>,
+            ) -> Result<(), crate::host::HostError> {
+                match self { $($goal => $ensure.apply(host, work).await,)+ }
+            }
+        }
+    };
 }
+use ensure_each;
 
-fn of_cluster(goal: &ClusterGoal) -> Box<dyn Ensure + '_> {
-    match goal {
-        ClusterGoal::ClusterConfig(node) => Box::new(cluster::ClusterConfig(node)),
-        ClusterGoal::JoinAccess(node) => Box::new(cluster::JoinAccess(node)),
-        ClusterGoal::Addons(node) => Box::new(cluster::Addons(node)),
-        ClusterGoal::JoinOffered(offer) => Box::new(cluster::JoinOffered(offer)),
-        ClusterGoal::JoinWithdrawn(node) => Box::new(cluster::JoinWithdrawn(node)),
-        ClusterGoal::Network(manifest) => Box::new(cluster::Network(manifest)),
-        ClusterGoal::NodeReady(node) => Box::new(cluster::NodeReady(node)),
-        ClusterGoal::SystemPodsReady => Box::new(cluster::SystemPodsReady),
-        ClusterGoal::EndpointReady(node) => Box::new(cluster::EndpointReady(node)),
-        ClusterGoal::ClusterDns(node) => Box::new(cluster::ClusterDns(node)),
-        ClusterGoal::NodeRemoved(removal) => Box::new(cluster::NodeRemoved(removal)),
-    }
-}
+ensure_each!(Goal {
+    Self::Host(goal) => goal,
+    Self::Runtime(goal) => goal,
+    Self::Balancer(goal) => goal,
+    Self::Etcd(goal) => goal,
+    Self::Kubeadm(goal, node) => kubeadm::OnNode(*goal, node),
+    Self::Cluster(goal) => goal,
+});

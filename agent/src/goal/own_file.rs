@@ -2,11 +2,11 @@
 
 use quorate_proto::Drift;
 
-use crate::host::{Host, HostError};
+use crate::host::{Files, HostError};
 
 /// How such a file differs from its text, if it does; `summary` says in short what it has to say.
 pub(super) async fn drift(
-    host: &dyn Host,
+    host: &dyn Files,
     path: &str,
     text: &str,
     summary: impl Into<String>,
@@ -19,7 +19,7 @@ pub(super) async fn drift(
 }
 
 /// Writes such a file where it differs, for everyone to read.
-pub(super) async fn put(host: &dyn Host, path: &str, text: &str) -> Result<(), HostError> {
+pub(super) async fn put(host: &dyn Files, path: &str, text: &str) -> Result<(), HostError> {
     if host.text(path).await?.as_deref() == Some(text) {
         return Ok(());
     }

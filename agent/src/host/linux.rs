@@ -1,10 +1,7 @@
-//! The machine itself: a Linux with systemd. By topic: files, commands, units, facts, a memory of
-//! what programs answered, and questions to the Kubernetes API, etcd and DNS.
+//! The machine itself: a Linux with systemd. By topic: files, commands, units, facts, and a memory of
+//! what programs answered and of servers that did not.
 
-mod api;
 mod command;
-mod dns;
-mod etcd;
 mod files;
 mod machine;
 mod memory;
@@ -13,30 +10,23 @@ mod place;
 mod secret;
 mod servers;
 pub mod socket;
-mod tls;
 mod unit;
 pub mod user;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
+use quorate_proto::{Machine, Secret, Sha256};
 use tokio::time;
 
 use self::place::Place;
-use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit};
+use super::{Clock, Command, Commands, Files, Host, HostError, Output, Unit, Units};
 use crate::progress::Progress;
 
 /// Where programs are looked for, whatever the agent's own environment says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// HAProxy answers its socket at once or not at all.
-const SOCKET_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The machine that the agent runs on.
 #[derive(Debug)]
@@ -44,7 +34,7 @@ pub struct LinuxHost {
     root: PathBuf,
     path: String,
     memory: memory::Memory,
-    servers: servers::Servers,
+    pub(crate) servers: servers::Servers,
     started: Instant,
     uptime_at_start: Duration,
 }
@@ -69,7 +59,8 @@ impl LinuxHost {
         }
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    /// Returns where a file of the machine is.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
 }
@@ -81,7 +72,7 @@ impl Default for LinuxHost {
 }
 
 #[async_trait]
-impl Host for LinuxHost {
+impl Files for LinuxHost {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         let at = self.at(path);
         files::blocking(format!("reading {path}"), move || files::read(&at)).await
@@ -143,7 +134,10 @@ impl Host for LinuxHost {
         let at = self.at(path);
         files::blocking(format!("reading {path}"), move || files::sha256(&at)).await
     }
+}
 
+#[async_trait]
+impl Commands for LinuxHost {
     async fn run(&self, command: &Command) -> Result<Output, HostError> {
         command::run(command, &self.path).await
     }
@@ -163,7 +157,10 @@ impl Host for LinuxHost {
         let attempt = format!("looking for processes of {program}");
         files::blocking(attempt, move || Ok(machine::processes(&root, &program))).await
     }
+}
 
+#[async_trait]
+impl Units for LinuxHost {
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError> {
         unit::run(self, unit, progress).await
     }
@@ -179,46 +176,10 @@ impl Host for LinuxHost {
     async fn stop_unit(&self, name: &str) -> Result<(), HostError> {
         unit::stop(self, name).await
     }
+}
 
-    async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-        api::ask(&self.servers, request).await
-    }
-
-    async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError> {
-        etcd::members(peers).await
-    }
-
-    async fn remove_etcd_member(&self, id: u64) -> Result<(), HostError> {
-        etcd::remove(id).await
-    }
-
-    async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
-        dns::resolve(name, server).await
-    }
-
-    async fn ask_socket(&self, path: &str, line: &str) -> Result<String, HostError> {
-        let silent = |source: io::Error| HostError::Silent {
-            service: format!("the socket {path}"),
-            source: source.into(),
-        };
-        let asked = time::timeout(SOCKET_DEADLINE, async {
-            let mut socket = UnixStream::connect(self.at(path)).await?;
-            socket.write_all(format!("{line}\n").as_bytes()).await?;
-            let mut answer = Vec::new();
-            socket.read_to_end(&mut answer).await?;
-            Ok(String::from_utf8_lossy(&answer).into_owned())
-        });
-        match asked.await {
-            Ok(answer) => answer.map_err(silent),
-            Err(elapsed) => Err(silent(elapsed.into())),
-        }
-    }
-
-    async fn machine(&self) -> Result<Machine, HostError> {
-        let root = self.root.clone();
-        files::blocking("looking at the machine".to_owned(), move || machine::describe(&root)).await
-    }
-
+#[async_trait]
+impl Clock for LinuxHost {
     async fn pause(&self, length: Duration) {
         time::sleep(length).await;
     }
@@ -230,6 +191,14 @@ impl Host for LinuxHost {
     fn uptime_ms(&self) -> u64 {
         let uptime = self.uptime_at_start + self.started.elapsed();
         u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[async_trait]
+impl Host for LinuxHost {
+    async fn machine(&self) -> Result<Machine, HostError> {
+        let root = self.root.clone();
+        files::blocking("looking at the machine".to_owned(), move || machine::describe(&root)).await
     }
 }
 

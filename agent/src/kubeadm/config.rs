@@ -1,8 +1,7 @@
 //! The configuration that kubeadm reads, rendered from typed documents.
 //!
 //! Every document is JSON, which is YAML too: nothing is templated and nothing needs escaping.
-//! kubeadm 1.33 to 1.36 all read `kubeadm.k8s.io/v1beta4`; no feature gate is ever named, because a
-//! gate that a version no longer knows is an error there.
+//! No feature gate is ever named, because a gate that a version no longer knows is an error there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,6 +11,8 @@ use quorate_proto::goal::{Cluster, KubeNode, REGISTRY};
 use quorate_proto::{JoinMaterial, Secret};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+use super::dialect::Dialect;
 
 mod documents;
 
@@ -63,6 +64,7 @@ pub fn dry_run(node: &KubeNode, certificates: &str) -> String {
 
 fn init_documents(node: &KubeNode, material: Option<&JoinMaterial>) -> [Value; 4] {
     let cluster = &node.cluster;
+    let kubeadm = Dialect::of(cluster.version).api_version;
     let init = InitConfiguration {
         bootstrap_tokens: material.map(token).into_iter().collect(),
         certificate_key: material.map(|material| material.certificate_key.expose().to_owned()),
@@ -71,8 +73,8 @@ fn init_documents(node: &KubeNode, material: Option<&JoinMaterial>) -> [Value; 4
         timeouts: Timeouts::GENEROUS,
     };
     [
-        document("kubeadm.k8s.io/v1beta4", "InitConfiguration", &init),
-        document("kubeadm.k8s.io/v1beta4", "ClusterConfiguration", &cluster_configuration(cluster)),
+        document(kubeadm, "InitConfiguration", &init),
+        document(kubeadm, "ClusterConfiguration", &cluster_configuration(cluster)),
         document("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", &kubelet(cluster)),
         document("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", &cluster.kube_proxy),
     ]
@@ -92,7 +94,8 @@ pub fn join(node: &KubeNode, material: &JoinMaterial) -> String {
         node_registration: registration(node),
         timeouts: Timeouts::GENEROUS,
     };
-    yaml(&[document("kubeadm.k8s.io/v1beta4", "JoinConfiguration", &join)])
+    let kubeadm = Dialect::of(node.cluster.version).api_version;
+    yaml(&[document(kubeadm, "JoinConfiguration", &join)])
 }
 
 /// The kubeconfig by which a kubelet asks for its certificate, in the shape of kubeadm's own.

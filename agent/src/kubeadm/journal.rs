@@ -1,6 +1,6 @@
 //! The lines of the journal that bear on a failure.
 
-use crate::host::{Command, Host};
+use crate::host::{Command, Commands};
 
 /// How many of the newest lines are looked at: the kubelet says the same thing over and over.
 const LOOKED_AT: &str = "60";
@@ -9,7 +9,7 @@ const SHOWN: usize = 8;
 
 /// The newest lines of a unit that tell of trouble, oldest first, each once. Empty where the
 /// journal cannot be read: a failure is told all the same.
-pub async fn journal(host: &dyn Host, unit: &str) -> Vec<String> {
+pub async fn journal(host: &dyn Commands, unit: &str) -> Vec<String> {
     let args = ["-u", unit, "-n", LOOKED_AT, "-o", "cat", "--no-pager"];
     let Ok(output) = host.run(&Command::new("journalctl", &args)).await else {
         return Vec::new();

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use quorate_proto::goal::{Entry, KubeNode};
-use quorate_proto::{ActivityKind, JoinMaterial, KubernetesVersion, Secret};
+use quorate_proto::goal::KubeNode;
+use quorate_proto::{ActivityKind, JoinMaterial, Secret};
 
 use super::config;
-use crate::goal::Work;
+use super::dialect::Dialect;
 use crate::host::{Command, Host, HostError, Profile, Unit};
+use crate::work::Work;
 
 /// Longer than the longest of kubeadm's own timeouts in [`config`], twice over: a phase waits for at
 /// most two things in turn.
@@ -45,7 +46,7 @@ pub async fn join(
                 .to_owned(),
         )
     })?;
-    let command = join_command(node.cluster.version, node.entry, phase);
+    let command = Dialect::of(node.cluster.version).join(node.entry, phase);
     announce(work, &command);
     let begun_ms = host.uptime_ms();
     loop {
@@ -84,33 +85,6 @@ fn patience(output: &[String]) -> Option<Duration> {
     says("already exists in the cluster").then_some(FORGETTING)
 }
 
-/// All phases of `kubeadm join`, those that 1.33 and 1.34 hide among them.
-const JOIN_PHASES: [&str; 8] = [
-    "preflight",
-    "control-plane-prepare",
-    "check-etcd",
-    "kubelet-start",
-    "etcd-join",
-    "kubelet-wait-bootstrap",
-    "control-plane-join",
-    "wait-control-plane",
-];
-
-/// Some phases run only in a join of which every other phase is skipped: two that kubeadm hides up
-/// to 1.34, and the second of these on a worker, where its command insists on an admin.conf.
-fn join_command(version: KubernetesVersion, entry: Entry, phase: &str) -> String {
-    let awkward = match phase {
-        "etcd-join" => version.minor < 35,
-        "kubelet-wait-bootstrap" => version.minor < 35 || entry == Entry::Worker,
-        _ => false,
-    };
-    if !awkward {
-        return format!("join phase {phase}");
-    }
-    let others = JOIN_PHASES.iter().filter(|other| **other != phase).copied();
-    format!("join --skip-phases {}", others.collect::<Vec<_>>().join(","))
-}
-
 /// The material of the order.
 pub fn material<'a>(work: &Work<'a>) -> Result<&'a JoinMaterial, HostError> {
     work.material.ok_or_else(|| {
@@ -135,28 +109,4 @@ async fn run(
     let args: Vec<&str> = command.split(' ').chain(["--config", &config]).collect();
     let command = Command { deadline: DEADLINE, ..Command::new("kubeadm", &args) };
     host.run_unit(&Unit::new(Profile::Kubeadm, command).with_files(files), work.progress).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_phase_that_cannot_run_alone_is_run_by_skipping_all_others() {
-        let command = |version: &str, phase| {
-            join_command(version.parse().unwrap(), Entry::ControlPlane, phase)
-        };
-        assert_eq!(command("v1.35.4", "etcd-join"), "join phase etcd-join");
-        assert_eq!(command("v1.34.2", "kubelet-start"), "join phase kubelet-start");
-        assert_eq!(
-            command("v1.34.2", "etcd-join"),
-            "join --skip-phases preflight,control-plane-prepare,check-etcd,kubelet-start,\
-             kubelet-wait-bootstrap,control-plane-join,wait-control-plane"
-        );
-        assert!(!command("v1.33.13", "kubelet-wait-bootstrap").contains("bootstrap"));
-        let waits =
-            |entry| join_command("v1.35.4".parse().unwrap(), entry, "kubelet-wait-bootstrap");
-        assert_eq!(waits(Entry::ControlPlane), "join phase kubelet-wait-bootstrap");
-        assert!(waits(Entry::Worker).starts_with("join --skip-phases preflight,"));
-    }
 }

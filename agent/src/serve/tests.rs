@@ -18,10 +18,11 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
 use crate::access::Access;
-use crate::executor::{self, Local};
+use crate::executor;
 use crate::goal;
 use crate::host::fake::FakeHost;
 use crate::host::linux::socket::Admission;
+use crate::local::Local;
 use crate::worker::Worker;
 
 fn now() -> SystemTime {

@@ -14,9 +14,10 @@ use tonic::transport::{Channel, Endpoint, Server};
 
 use self::node::node_client::NodeClient;
 use super::*;
-use crate::executor::{Local, OverSocket};
+use crate::executor::OverSocket;
 use crate::goal;
 use crate::host::fake::FakeHost;
+use crate::local::Local;
 use crate::worker::Worker;
 
 /// A client whose connection, by its certificate, is of this party; no certificate for `None`.

@@ -24,7 +24,8 @@ pub use service::{TrustService, service};
 use tokio::sync::{Mutex, watch};
 
 use crate::access::Access;
-use crate::executor::{Caller, Execute};
+use crate::caller::Caller;
+use crate::executor::Execute;
 use crate::host::{Host, HostError};
 use crate::identity::{BUNDLE, NodeIdentity, path};
 

@@ -3,7 +3,8 @@
 use futures_util::StreamExt as _;
 use quorate_proto::audit::Own;
 
-use crate::executor::{Away, Call, Caller, Execute, Reply, Request};
+use crate::caller::Caller;
+use crate::executor::{Away, Call, Execute, Reply, Request};
 
 /// Nothing was written down, so nothing may be changed.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::record::record;
 use super::{NotRecorded, Trust};
-use crate::executor::Caller;
+use crate::caller::Caller;
 use crate::identity::{NodeIdentityError, keep_next_key, keep_renewed, next_key, settle_key};
 
 /// The certificate stays as it was.

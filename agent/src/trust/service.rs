@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 use super::{NotRecorded, PutError, RenewError, Trust};
 use crate::access::Access;
-use crate::executor::Caller;
+use crate::caller::Caller;
 
 /// The service, for those whom the node trusts already.
 pub fn service(trust: Arc<Trust>) -> TrustServer<TrustService> {

@@ -21,9 +21,11 @@ use tonic::transport::{Channel, Server};
 
 use super::*;
 use crate::audit::Audit;
-use crate::executor::{Away, Local, Replies, Request};
+use crate::executor::{Away, Replies, Request};
 use crate::goal;
+use crate::host::Files as _;
 use crate::host::fake::FakeHost;
+use crate::local::Local;
 use crate::server;
 use crate::worker::Worker;
 

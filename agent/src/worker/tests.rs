@@ -1,186 +1,18 @@
 //! Operations on machines that die, stay busy or panic.
 
+mod fake;
 mod terms;
-
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::Mutex;
 
 use async_trait::async_trait;
 use quorate_proto::goal::{ClusterGoal, Entry, HostGoal, Offer};
-use quorate_proto::{Drift, EtcdFacts, Machine, RunId};
-use tokio::sync::Semaphore;
+use quorate_proto::{Drift, RunId};
 
+use self::fake::{TestHost, goals};
 use super::*;
-use crate::host::{ApiAnswer, ApiRequest, Command, Output, Unit};
 
 const LEDGER: &str = "/state/ledger.json";
 const SWAP_OFF: Goal = Goal::Host(HostGoal::SwapOff);
 const PODS_READY: Goal = Goal::Cluster(ClusterGoal::SystemPodsReady);
-
-/// A machine of files, and of units that end when the test says so.
-#[derive(Default)]
-struct TestHost {
-    files: Mutex<BTreeMap<String, Vec<u8>>>,
-    units: Mutex<VecDeque<String>>,
-    /// One permit lets one apply, or one unit, come to its end.
-    gate: Gate,
-}
-
-struct Gate(Semaphore);
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self(Semaphore::new(0))
-    }
-}
-
-impl Gate {
-    fn open(&self) {
-        self.0.add_permits(1);
-    }
-
-    async fn pass(&self) {
-        self.0.acquire().await.unwrap().forget();
-    }
-}
-
-impl TestHost {
-    fn has(&self, path: &str) -> bool {
-        self.files.lock().unwrap().contains_key(path)
-    }
-
-    fn put(&self, path: &str, content: &[u8]) {
-        self.files.lock().unwrap().insert(path.to_owned(), content.to_vec());
-    }
-
-    fn ledger(&self) -> Content {
-        serde_json::from_slice(&self.files.lock().unwrap()[LEDGER]).unwrap()
-    }
-}
-
-#[async_trait]
-impl Host for TestHost {
-    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
-        Ok(self.files.lock().unwrap().get(path).cloned())
-    }
-    async fn read_secret(&self, _path: &str) -> Result<Option<Secret>, HostError> {
-        Ok(None)
-    }
-    async fn blot_out(&self, _path: &str, _secret: &Secret) -> Result<usize, HostError> {
-        Ok(0)
-    }
-    async fn list(&self, folder: &str) -> Result<Vec<String>, HostError> {
-        let files = self.files.lock().unwrap();
-        let within =
-            |path: &String| path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
-        Ok(files.keys().filter_map(within).collect())
-    }
-    async fn append(&self, path: &str, content: &[u8]) -> Result<(), HostError> {
-        if self.has("/audit-full") {
-            let source = std::io::ErrorKind::StorageFull.into();
-            return Err(HostError::Io { attempt: format!("adding to {path}"), source });
-        }
-        self.files.lock().unwrap().entry(path.to_owned()).or_default().extend(content);
-        Ok(())
-    }
-    async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<(), HostError> {
-        if self.has("/full") {
-            return Err(HostError::Refused("no space left".to_owned()));
-        }
-        self.put(path, content);
-        Ok(())
-    }
-    async fn sha256(&self, _path: &str) -> Result<Option<Sha256>, HostError> {
-        Ok(None)
-    }
-    async fn set(&self, _path: &str, _value: &str) -> Result<(), HostError> {
-        Ok(())
-    }
-    async fn remove(&self, _path: &str) -> Result<(), HostError> {
-        Ok(())
-    }
-    async fn run(&self, _command: &Command) -> Result<Output, HostError> {
-        Ok(Output::default())
-    }
-    async fn processes(&self, _program: &str) -> Result<Vec<Vec<String>>, HostError> {
-        Ok(Vec::new())
-    }
-
-    async fn run_unit(&self, _unit: &Unit, _progress: &Progress) -> Result<(), HostError> {
-        Ok(())
-    }
-    async fn units_under_way(&self) -> Result<Vec<String>, HostError> {
-        Ok(self.units.lock().unwrap().iter().cloned().collect())
-    }
-    async fn follow_unit(&self, name: &str, progress: &Progress) -> Result<(), HostError> {
-        progress.output(format!("{name} goes on"));
-        self.gate.pass().await;
-        self.units.lock().unwrap().retain(|unit| unit != name);
-        if !self.has("/more-to-do") {
-            self.put("/holds", b"");
-        }
-        Ok(())
-    }
-    async fn stop_unit(&self, name: &str) -> Result<(), HostError> {
-        self.units.lock().unwrap().retain(|unit| unit != name);
-        Ok(())
-    }
-    async fn api(&self, _request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-        Err(HostError::NotYet("no API here".to_owned()))
-    }
-    async fn etcd(&self, _peers: &[String]) -> Result<EtcdFacts, HostError> {
-        Err(HostError::NotYet("no etcd here".to_owned()))
-    }
-    async fn remove_etcd_member(&self, _id: u64) -> Result<(), HostError> {
-        Err(HostError::NotYet("no etcd here".to_owned()))
-    }
-    async fn resolve(&self, _name: &str, _server: SocketAddr) -> Result<usize, HostError> {
-        Ok(0)
-    }
-    async fn ask_socket(&self, _path: &str, _line: &str) -> Result<String, HostError> {
-        Ok(String::new())
-    }
-    async fn machine(&self) -> Result<Machine, HostError> {
-        Ok(Machine { clock_ms: 1_000, ..Machine::default() })
-    }
-    async fn pause(&self, _time: Duration) {}
-    fn uptime_ms(&self) -> u64 {
-        0
-    }
-}
-
-/// Holds once `/holds` exists. `SwapOff` waits for the gate, `SystemPodsReady` panics, `NodeReady`
-/// is never checked to its end, any other fails.
-struct TestGoal<'a>(&'a Goal);
-
-#[async_trait]
-impl Ensure for TestGoal<'_> {
-    async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        if let Goal::Cluster(ClusterGoal::NodeReady(_)) = self.0 {
-            std::future::pending::<()>().await;
-        }
-        let drift = Drift::new("/holds", "missing", "present");
-        let holds = host.read("/holds").await?.is_some();
-        Ok(if holds { Finding::Satisfied } else { Finding::Drifted(vec![drift]) })
-    }
-
-    async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        work.progress.doing(ActivityKind::Own, "applying");
-        host.write("/begun", b"", 0o600).await?;
-        if *self.0 == PODS_READY {
-            panic!("an invariant broke");
-        }
-        if *self.0 != SWAP_OFF {
-            return Err(HostError::NotYet("the package database is locked".to_owned()));
-        }
-        host.follow_unit("none", work.progress).await
-    }
-}
-
-fn goals<'a>(goal: &'a Goal) -> Box<dyn Ensure + 'a> {
-    Box::new(TestGoal(goal))
-}
 
 /// Is seen to hold by each wait, and by a look of the worker's only from the fourth on.
 struct Flickering;
@@ -201,8 +33,8 @@ impl Ensure for Flickering {
     }
 }
 
-fn flickering<'a>(_goal: &'a Goal) -> Box<dyn Ensure + 'a> {
-    Box::new(Flickering)
+fn flickering(_goal: &Goal) -> &dyn Ensure {
+    &Flickering
 }
 
 fn alice() -> Caller {

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use quorate_agent::access::Access;
-use quorate_agent::executor::Local;
 use quorate_agent::goal;
 use quorate_agent::host::fake::FakeHost;
+use quorate_agent::local::Local;
 use quorate_agent::serve::BOUNDS;
 use quorate_agent::server::service;
 use quorate_agent::worker::Worker;

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
-use quorate_agent::host::Host as _;
+use quorate_agent::host::Files as _;
 use quorate_agent::host::linux::LinuxHost;
 use quorate_proto::goal::{ClusterGoal, HostGoal};
 use quorate_proto::trust::Role;

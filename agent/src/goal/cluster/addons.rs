@@ -15,7 +15,7 @@ const COREDNS: &str = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 const KUBE_PROXY: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy";
 const KUBE_PROXY_CONFIG: &str = "/api/v1/namespaces/kube-system/configmaps/kube-proxy";
 
-pub(in crate::goal) struct Addons<'a>(pub &'a KubeNode);
+pub(super) struct Addons<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for Addons<'_> {

@@ -13,7 +13,7 @@ use crate::kubeadm::{config, phase};
 const KUBEADM: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
 const KUBELET: &str = "/api/v1/namespaces/kube-system/configmaps/kubelet-config";
 
-pub(in crate::goal) struct ClusterConfig<'a>(pub &'a KubeNode);
+pub(super) struct ClusterConfig<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for ClusterConfig<'_> {

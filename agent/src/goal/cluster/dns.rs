@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const WHAT: &str = "the cluster's DNS";
 
-pub(in crate::goal) struct ClusterDns<'a>(pub &'a KubeNode);
+pub(super) struct ClusterDns<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for ClusterDns<'_> {

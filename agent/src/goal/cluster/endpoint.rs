@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use quorate_proto::Finding;
 use quorate_proto::goal::KubeNode;
 
-use crate::goal::kubeadm::readiness;
+use crate::goal::kubeadm::api_server::readiness;
 use crate::goal::{Ensure, Work, wait};
 use crate::host::{ApiServer, Host, HostError};
 
 /// A load balancer that checks every second has seen three successes by then, ten times over.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(in crate::goal) struct EndpointReady<'a>(pub &'a KubeNode);
+pub(super) struct EndpointReady<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for EndpointReady<'_> {

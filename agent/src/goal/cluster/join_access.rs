@@ -21,7 +21,7 @@ const WANTED: [&str; 4] = [
     "kubeadm:node-autoapprove-certificate-rotation",
 ];
 
-pub(in crate::goal) struct JoinAccess<'a>(pub &'a KubeNode);
+pub(super) struct JoinAccess<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for JoinAccess<'_> {

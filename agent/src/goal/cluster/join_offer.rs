@@ -23,12 +23,10 @@ const LEFT_S: u64 = 600;
 
 /// Exactly one token of ours is in the cluster: the one that the last apply put there, since an
 /// apply first withdraws all others. So the check needs no secret.
-pub(in crate::goal) struct JoinOffered<'a>(pub &'a Offer);
-
 #[async_trait]
-impl Ensure for JoinOffered<'_> {
+impl Ensure for Offer {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        let node = &self.0.on;
+        let node = &self.on;
         let Some(secrets) = tokens(host, node).await? else {
             return Ok(Finding::Drifted(vec![read::no_rights()]));
         };
@@ -42,7 +40,7 @@ impl Ensure for JoinOffered<'_> {
         };
         let mut drifts: Vec<Drift> =
             found.map(|found| Drift::new("bootstrap token", found, wanted)).into_iter().collect();
-        if self.0.certificates
+        if self.certificates
             && !matches!(read::get(host, read::own(node), CERTIFICATES).await?, Reply::Found(_))
         {
             drifts.push(Drift::new("Secret kubeadm-certs", "missing", "there"));
@@ -51,14 +49,14 @@ impl Ensure for JoinOffered<'_> {
     }
 
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
-        let node = &self.0.on;
+        let node = &self.on;
         // Giving access may have put this very token there, a moment ago.
         let ours = secret_name(phase::material(work)?);
         let there = withdraw(host, node, Some(&ours)).await?;
         if !there {
             phase::init(host, work, node, "bootstrap-token --skip-token-print").await?;
         }
-        if self.0.certificates {
+        if self.certificates {
             let upload = "upload-certs --upload-certs --skip-certificate-key-print";
             phase::init(host, work, node, upload).await?;
         }
@@ -67,7 +65,7 @@ impl Ensure for JoinOffered<'_> {
 }
 
 /// Nothing that quorate offered is left.
-pub(in crate::goal) struct JoinWithdrawn<'a>(pub &'a KubeNode);
+pub(super) struct JoinWithdrawn<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for JoinWithdrawn<'_> {

@@ -18,7 +18,7 @@ use crate::host::{ApiServer, Host, HostError};
 /// Remembers the manifest: its name, digest, and the namespaces of its workloads.
 pub(super) const RECORD: &str = "/api/v1/namespaces/kube-system/configmaps/quorate-network";
 
-pub(in crate::goal) struct Network<'a>(pub &'a Manifest);
+pub(super) struct Network<'a>(pub &'a Manifest);
 
 #[async_trait]
 impl Ensure for Network<'_> {

@@ -12,7 +12,7 @@ use crate::host::{ApiServer, Host, HostError};
 /// A node is Ready some ten seconds after its network pod runs, whose image may have to be pulled.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-pub(in crate::goal) struct NodeReady<'a>(pub &'a NodeName);
+pub(super) struct NodeReady<'a>(pub &'a NodeName);
 
 #[async_trait]
 impl Ensure for NodeReady<'_> {

@@ -20,7 +20,7 @@ const STATIC_PODS: &str = "/api/v1/namespaces/kube-system/pods?labelSelector=tie
 const COMPONENTS: [&str; 4] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
-pub(in crate::goal) struct SystemPodsReady;
+pub(super) struct SystemPodsReady;
 
 #[async_trait]
 impl Ensure for SystemPodsReady {

@@ -11,7 +11,7 @@ const ROOTS: &str = "/root/.kube/config";
 
 /// Another kubeconfig that was there is kept beside the new one, under a name made of its content:
 /// nothing of a person's is lost, and doing it twice makes no second copy.
-pub(in crate::goal) struct AdminKubeconfig;
+pub(super) struct AdminKubeconfig;
 
 #[async_trait]
 impl Ensure for AdminKubeconfig {

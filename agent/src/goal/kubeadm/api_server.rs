@@ -13,7 +13,7 @@ use crate::host::{ApiMethod, ApiRequest, ApiServer, Host, HostError};
 /// An API server takes ten seconds, on a slow machine a minute; the kubelet may have to pull first.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-pub(in crate::goal) struct ApiServerReady<'a>(pub &'a KubeNode);
+pub(super) struct ApiServerReady<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for ApiServerReady<'_> {

@@ -37,7 +37,7 @@ const LEAVES: [Leaf; 7] = [
     Leaf { name: "apiserver-etcd-client", authority: "etcd/ca", serves: Serves::Nobody },
 ];
 
-pub(in crate::goal) struct Certificates<'a>(pub &'a KubeNode);
+pub(super) struct Certificates<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for Certificates<'_> {

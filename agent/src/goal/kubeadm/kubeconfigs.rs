@@ -14,7 +14,7 @@ use crate::kubeadm::{
 
 const SCHEDULER: &str = "/etc/kubernetes/scheduler.conf";
 
-pub(in crate::goal) struct Kubeconfigs<'a>(pub &'a KubeNode);
+pub(super) struct Kubeconfigs<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for Kubeconfigs<'_> {

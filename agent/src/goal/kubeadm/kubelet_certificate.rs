@@ -17,7 +17,7 @@ const SIGNING: Duration = Duration::from_secs(25);
 /// After a restart the kubelet asks at once, as soon as the API answers.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(in crate::goal) struct KubeletCertificate<'a>(pub &'a KubeNode);
+pub(super) struct KubeletCertificate<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for KubeletCertificate<'_> {

@@ -8,8 +8,8 @@ use quorate_proto::{ActivityKind, Drift, Finding};
 use serde_json::Value;
 
 use super::{guard, pods};
+use crate::goal::host::service_running::ServiceState;
 use crate::goal::replacement::{self, Replacement};
-use crate::goal::service_running::ServiceState;
 use crate::goal::{Ensure, Work};
 use crate::host::{Command, Host, HostError};
 use crate::kubeadm::{
@@ -21,7 +21,7 @@ const KUBELET: &str = "kubelet";
 /// A kubelet with a bad setting ends within two seconds, on a slow machine.
 const STAYING: Duration = Duration::from_secs(8);
 
-pub(in crate::goal) struct KubeletStarted<'a>(pub &'a KubeNode);
+pub(super) struct KubeletStarted<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for KubeletStarted<'_> {

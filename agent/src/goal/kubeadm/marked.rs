@@ -12,7 +12,7 @@ use crate::kubeadm::phase;
 
 const MARK: &str = "node-role.kubernetes.io/control-plane";
 
-pub(in crate::goal) struct ControlPlaneMarked<'a>(pub &'a KubeNode);
+pub(super) struct ControlPlaneMarked<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for ControlPlaneMarked<'_> {

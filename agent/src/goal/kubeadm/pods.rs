@@ -8,7 +8,7 @@ use crate::host::{Host, HostError};
 use crate::kubeadm::manifest::{self, StaticPod};
 
 /// Differences of a component's manifest from the wanted one; arguments of these names may be anything.
-pub(super) fn drifts(
+pub(in crate::goal) fn drifts(
     component: &str,
     found: &StaticPod,
     wanted: &StaticPod,
@@ -28,7 +28,7 @@ pub(super) fn drifts(
 
 /// Arguments by which a component's process runs, where none of its processes has the wanted ones. That
 /// none runs is no difference: whether it serves is another goal.
-pub(super) async fn process_drifts(
+pub(in crate::goal) async fn process_drifts(
     host: &dyn Host,
     component: &str,
     wanted: &BTreeMap<String, String>,
@@ -56,7 +56,7 @@ pub(super) async fn process_drifts(
 }
 
 /// Arguments that are not the same in both: name, value found, value wanted.
-pub(super) fn differing(
+pub(in crate::goal) fn differing(
     found: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, String>,
     ignored: &[&str],

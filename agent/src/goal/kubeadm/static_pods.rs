@@ -18,7 +18,7 @@ const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kub
 /// The kubelet stops the old process within its grace period of 30 s, and starts the new one.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(in crate::goal) struct StaticPods<'a>(pub &'a KubeNode);
+pub(super) struct StaticPods<'a>(pub &'a KubeNode);
 
 #[async_trait]
 impl Ensure for StaticPods<'_> {

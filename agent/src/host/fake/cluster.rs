@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use super::{State, complaint, printed};
 use crate::host::{ApiAnswer, ApiMethod, ApiRequest, ApiServer, Command, HostError, Output};
-use crate::kubeadm::{ADMIN_CONF, manifest};
+use crate::kubeadm::manifest;
+use crate::kubeadm_paths::ADMIN_CONF;
 
 /// The cluster that a machine belongs to. Clones are the same cluster, so that several machines
 /// share one.

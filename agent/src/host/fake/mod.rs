@@ -20,7 +20,10 @@ use async_trait::async_trait;
 use quorate_proto::{EtcdFacts, Machine, Secret, Sha256};
 
 use self::cluster::Cluster;
-use super::{ApiAnswer, ApiRequest, Command, Host, HostError, Output, Unit, blot, places};
+use super::{
+    ApiAnswer, ApiRequest, Clock, Command, Commands, Dns, Etcd, Files, Host, HostError, KubeApi,
+    Output, Unit, Units, UnixLine, blot, places,
+};
 use crate::kubeadm::manifest::{self, StaticPod};
 use crate::progress::Progress;
 
@@ -195,7 +198,7 @@ pub(super) fn complaint(status: i32, stderr: impl Into<String>) -> Output {
 }
 
 #[async_trait]
-impl Host for FakeHost {
+impl Files for FakeHost {
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         Ok(self.state().files.get(path).cloned())
     }
@@ -265,7 +268,10 @@ impl Host for FakeHost {
     async fn sha256(&self, path: &str) -> Result<Option<Sha256>, HostError> {
         Ok(self.state().files.get(path).map(|content| Sha256::of(content)))
     }
+}
 
+#[async_trait]
+impl Commands for FakeHost {
     async fn run(&self, command: &Command) -> Result<Output, HostError> {
         self.state().run(command)
     }
@@ -279,7 +285,10 @@ impl Host for FakeHost {
             pod.map(|pod| pod.args.into_iter().map(|(name, value)| format!("--{name}={value}")));
         Ok(words.map(Iterator::collect).into_iter().collect())
     }
+}
 
+#[async_trait]
+impl Units for FakeHost {
     async fn run_unit(&self, unit: &Unit, progress: &Progress) -> Result<(), HostError> {
         let output = self.state().run_unit(unit)?;
         for line in output.stdout.lines().chain(output.stderr.lines()) {
@@ -303,31 +312,10 @@ impl Host for FakeHost {
         state.systemd.under_way.retain(|unit| unit != name);
         Ok(())
     }
+}
 
-    async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
-        cluster::api(&mut self.state(), request)
-    }
-
-    async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError> {
-        cluster::etcd(&mut self.state(), peers)
-    }
-
-    async fn remove_etcd_member(&self, id: u64) -> Result<(), HostError> {
-        cluster::remove_member(&mut self.state(), id)
-    }
-
-    async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
-        cluster::resolve(&mut self.state(), name, server)
-    }
-
-    async fn ask_socket(&self, path: &str, line: &str) -> Result<String, HostError> {
-        haproxy::answer(&self.state(), path, line)
-    }
-
-    async fn machine(&self) -> Result<Machine, HostError> {
-        Ok(self.state().machine.clone())
-    }
-
+#[async_trait]
+impl Clock for FakeHost {
     async fn pause(&self, time: Duration) {
         let mut state = self.state();
         state.uptime_ms += u64::try_from(time.as_millis()).unwrap_or_default();
@@ -335,7 +323,50 @@ impl Host for FakeHost {
         cluster::sign_kubelet(&mut state);
     }
 
+    async fn clock_ms(&self) -> u64 {
+        self.state().machine.clock_ms
+    }
+
     fn uptime_ms(&self) -> u64 {
         self.state().uptime_ms
+    }
+}
+
+#[async_trait]
+impl KubeApi for FakeHost {
+    async fn api(&self, request: &ApiRequest) -> Result<ApiAnswer, HostError> {
+        cluster::api(&mut self.state(), request)
+    }
+}
+
+#[async_trait]
+impl Etcd for FakeHost {
+    async fn etcd(&self, peers: &[String]) -> Result<EtcdFacts, HostError> {
+        cluster::etcd(&mut self.state(), peers)
+    }
+
+    async fn remove_etcd_member(&self, id: u64) -> Result<(), HostError> {
+        cluster::remove_member(&mut self.state(), id)
+    }
+}
+
+#[async_trait]
+impl Dns for FakeHost {
+    async fn resolve(&self, name: &str, server: SocketAddr) -> Result<usize, HostError> {
+        cluster::resolve(&mut self.state(), name, server)
+    }
+}
+
+#[async_trait]
+impl UnixLine for FakeHost {
+    async fn ask_socket(&self, path: &str, line: &str) -> Result<String, HostError> {
+        haproxy::answer(&self.state(), path, line)
+    }
+}
+
+#[async_trait]
+impl Host for FakeHost {
+    async fn machine(&self) -> Result<Machine, HostError> {
+        Ok(self.state().machine.clone())
     }
 }

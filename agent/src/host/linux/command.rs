@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::time;
 
-use crate::host::{Command, HostError, Output, last_lines};
+use crate::host::command::last_lines;
+use crate::host::{Command, HostError, Output};
 
 /// More than any query prints; the rest is read and forgotten.
 const KEPT: usize = 4 << 20;

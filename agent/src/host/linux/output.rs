@@ -15,7 +15,7 @@ use nix::unistd::{Whence, lseek};
 use quorate_proto::Redactor;
 use quorate_proto::redact::Stream;
 
-use crate::host::LINES_KEPT;
+use crate::host::command::LINES_KEPT;
 use crate::progress::Progress;
 
 /// At either end of the file: ten times what kubeadm or apt-get print in all.

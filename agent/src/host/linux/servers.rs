@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::tls;
 use crate::host::HostError;
 
 /// An API server that is up answers a read in milliseconds; one that is starting may take seconds.
@@ -20,25 +19,25 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 /// The servers, by address, and until when nobody waits for them.
 #[derive(Debug, Default)]
-pub(super) struct Servers {
+pub(crate) struct Servers {
     hung: Mutex<HashMap<String, Instant>>,
 }
 
 impl Servers {
     /// Awaits an answer of `server`, but neither for long nor once more right after nobody came.
-    pub(super) async fn answer<T>(
+    pub(crate) async fn answer<T>(
         &self,
         server: &str,
         service: &str,
         attempt: impl Future<Output = Result<T, HostError>> + Send,
     ) -> Result<T, HostError> {
         if self.until(server).is_some_and(|until| Instant::now() < until) {
-            return Err(tls::silent(service, "it let the connection before this one hang"));
+            return Err(HostError::silent(service, "it let the connection before this one hang"));
         }
         timeout(DEADLINE, attempt).await.unwrap_or_else(|elapsed| {
             let mut hung = self.hung.lock().unwrap_or_else(PoisonError::into_inner);
             hung.insert(server.to_owned(), Instant::now() + MOMENT);
-            Err(tls::silent(service, elapsed))
+            Err(HostError::silent(service, elapsed))
         })
     }
 

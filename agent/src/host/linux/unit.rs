@@ -14,7 +14,7 @@ use tokio::{task, time};
 
 use super::output::{Lines, Told};
 use super::{LinuxHost, command, files};
-use crate::host::{Command, Host as _, HostError, Profile, Unit};
+use crate::host::{Command, Commands as _, Files as _, HostError, Profile, Unit};
 use crate::progress::Progress;
 
 /// The agent's own unit, quorate-agent.service, must not look like one of these.

@@ -65,8 +65,8 @@ impl Ensure for Waiting {
     }
 }
 
-fn waiting<'a>(_goal: &'a Goal) -> Box<dyn Ensure + 'a> {
-    Box::new(Waiting)
+fn waiting(_goal: &Goal) -> &dyn Ensure {
+    &Waiting
 }
 
 async fn waits_for(host: &Arc<TestHost>, goal: Goal) -> (Arc<Worker>, impl Stream<Item = Event>) {

@@ -10,7 +10,7 @@ use super::certificates::{self, Pair};
 use super::{failure, put, write};
 use crate::host::fake::{State, printed};
 use crate::host::{Command, HostError, Output};
-use crate::kubeadm::{
+use crate::kubeadm_paths::{
     ADMIN_CONF, BOOTSTRAP_CONF, CA, KUBELET_CONF, KUBELET_CONFIG, KUBELET_FLAGS, KUBELET_PEM,
     MANIFESTS, PKI,
 };
@@ -425,11 +425,9 @@ fn wait_bootstrap(state: &mut State, asked: &Asked) -> Result<(), HostError> {
 fn upload_config(state: &mut State, asked: &Asked) -> Result<(), HostError> {
     let map = |key: &str, content: &Value| json!({"data": {key: content.to_string()}});
     // kubeadm stores its defaults too.
-    let mut cluster = json!({"imageRepository": REGISTRY});
-    for (key, value) in asked.cluster.as_object().into_iter().flatten() {
-        cluster[key.as_str()] = value.clone();
-    }
-    let kubeadm = map("ClusterConfiguration", &cluster);
+    let mut cluster = asked.cluster.as_object().cloned().unwrap_or_default();
+    cluster.entry("imageRepository").or_insert_with(|| REGISTRY.into());
+    let kubeadm = map("ClusterConfiguration", &cluster.into());
     put(state, &format!("{SYSTEM}/configmaps/kubeadm-config"), kubeadm)?;
     let kubelet = map("kubelet", &document(&asked.documents, "KubeletConfiguration"));
     put(state, &format!("{SYSTEM}/configmaps/kubelet-config"), kubelet)
