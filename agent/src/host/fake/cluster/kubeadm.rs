@@ -425,11 +425,10 @@ fn wait_bootstrap(state: &mut State, asked: &Asked) -> Result<(), HostError> {
 fn upload_config(state: &mut State, asked: &Asked) -> Result<(), HostError> {
     let map = |key: &str, content: &Value| json!({"data": {key: content.to_string()}});
     // kubeadm stores its defaults too.
-    let mut cluster = json!({"imageRepository": REGISTRY});
-    for (key, value) in asked.cluster.as_object().into_iter().flatten() {
-        cluster[key.as_str()] = value.clone();
-    }
-    let kubeadm = map("ClusterConfiguration", &cluster);
+    let mut cluster = serde_json::Map::new();
+    cluster.insert("imageRepository".to_owned(), REGISTRY.into());
+    cluster.extend(asked.cluster.as_object().cloned().unwrap_or_default());
+    let kubeadm = map("ClusterConfiguration", &cluster.into());
     put(state, &format!("{SYSTEM}/configmaps/kubeadm-config"), kubeadm)?;
     let kubelet = map("kubelet", &document(&asked.documents, "KubeletConfiguration"));
     put(state, &format!("{SYSTEM}/configmaps/kubelet-config"), kubelet)
