@@ -11,6 +11,7 @@ pub mod node;
 mod nodes;
 mod operator;
 mod plan;
+mod procedure;
 mod remove;
 mod renew;
 mod rotate;

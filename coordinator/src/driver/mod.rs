@@ -30,8 +30,9 @@ use self::order::Orders;
 pub(crate) use self::record::Record;
 use self::round::{Round, RoundEnd};
 use crate::fleet::Fleet;
-use crate::plan::{Observed, Plan, Procedure};
-use crate::run::{Outcome, PlannedStep, RunEvent, Silent, View};
+use crate::plan::{Observed, Plan};
+use crate::procedure::Procedure;
+use crate::run::{Began, Outcome, PlannedStep, RunEvent, Silent, View};
 use crate::spec::{ClusterSpec, Role};
 use crate::store::{Store, StoreError, StoredRun};
 
@@ -86,15 +87,14 @@ pub async fn apply(
     };
     store.begin_run(&stored).map_err(DriveError::Store)?;
     let mut record = Record::new(request.run.clone(), request.began, store, view);
-    record.tell(RunEvent::Began {
+    record.tell(RunEvent::Began(Began {
         run: request.run.clone(),
         term: term.number,
         cluster: request.spec.name.clone(),
         nodes: request.spec.nodes.iter().map(|node| node.name.clone()).collect(),
-        removes: request.procedure.removes().cloned(),
-        rotates: false,
+        title: request.procedure.title(&request.spec.name),
         started_ms,
-    });
+    }));
     record.flush().map_err(DriveError::Store)?;
     let result = rounds(request, term, first, &mut record).await;
     match &result {

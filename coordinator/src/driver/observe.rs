@@ -10,7 +10,8 @@ use quorate_proto::{Goal, NodeName, StepId, Term};
 use tokio::task::JoinSet;
 
 use crate::fleet::{Fleet, FleetError};
-use crate::plan::{ClockOffset, Findings, Observed, Outline, Plan, Procedure, Sight, pending};
+use crate::plan::{ClockOffset, Findings, Observed, Outline, Plan, Sight, pending};
+use crate::procedure::Procedure;
 use crate::spec::ClusterSpec;
 
 /// What one round of Describe gave.

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use self::fake::{FakeFleet, Fault, node, order_of_another};
 use super::{DriveError, Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
-use crate::plan::{Procedure, Removal};
-use crate::run::{Outcome, RunEvent, RunState, Stamped, View};
+use crate::procedure::{Procedure, Removal};
+use crate::run::{Began, Outcome, RunEvent, RunState, Stamped, View};
 use crate::spec::{self, ClusterSpec};
 use crate::store::{Store, StoredEvent};
 use crate::ui::{plain, runs_text};
@@ -167,8 +167,8 @@ async fn a_removal_is_a_run_like_any_other_with_steps_of_its_own() {
     }
     assert_eq!(site.fleet.applied("cp-1", "node-removed:worker-9"), 1);
     let stored = site.stored();
-    let RunEvent::Began { removes, .. } = &stored[0].event else { panic!("{stored:?}") };
-    assert_eq!(removes.as_ref(), Some(&node("worker-9")));
+    let RunEvent::Began(Began { title, .. }) = &stored[0].event else { panic!("{stored:?}") };
+    assert_eq!(title.subject.as_ref(), Some(&node("worker-9")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,7 +382,7 @@ async fn an_operation_of_another_run_is_followed_before_the_node_gets_orders() {
     assert_eq!(site.seen(|event| matches!(event, RunEvent::Followed { .. })), 1);
     assert_eq!(site.fleet.applied("cp-1", "swap-off"), 1);
     let began = site.stored().remove(0).event;
-    assert!(matches!(began, RunEvent::Began { term: 4, .. }), "{began:?}");
+    assert!(matches!(began, RunEvent::Began(Began { term: 4, .. })), "{began:?}");
 }
 
 #[tokio::test(start_paused = true)]
