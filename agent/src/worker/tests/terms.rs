@@ -1,7 +1,6 @@
 //! Which run the agent obeys.
 
 use super::*;
-use quorate_proto::goal::{ClusterGoal, HostGoal};
 
 #[tokio::test]
 async fn an_older_term_is_refused_after_a_restart_too() {
