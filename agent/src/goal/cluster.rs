@@ -12,6 +12,7 @@ mod join_offer;
 mod network;
 mod node_ready;
 mod node_removed;
+mod node_scheduling;
 pub(in crate::goal) mod read;
 mod system_pods;
 #[cfg(test)]
@@ -28,4 +29,5 @@ pub(super) use join_offer::{JoinOffered, JoinWithdrawn};
 pub(super) use network::Network;
 pub(super) use node_ready::NodeReady;
 pub(super) use node_removed::NodeRemoved;
+pub(super) use node_scheduling::NodeScheduling;
 pub(super) use system_pods::SystemPodsReady;

@@ -102,5 +102,6 @@ fn of_cluster(goal: &ClusterGoal) -> Box<dyn Ensure + '_> {
         ClusterGoal::EndpointReady(node) => Box::new(cluster::EndpointReady(node)),
         ClusterGoal::ClusterDns(node) => Box::new(cluster::ClusterDns(node)),
         ClusterGoal::NodeRemoved(removal) => Box::new(cluster::NodeRemoved(removal)),
+        ClusterGoal::NodeScheduling(goal) => Box::new(cluster::NodeScheduling(goal)),
     }
 }

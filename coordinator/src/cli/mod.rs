@@ -4,6 +4,7 @@ mod apply;
 mod args;
 mod audit;
 mod claim;
+mod cordon;
 mod error;
 pub mod init;
 mod kubeconfig;

@@ -3,10 +3,12 @@
 //! A procedure is its file here, an arm of [`Procedure`], and its command in `cli`.
 
 mod bring_up;
+mod cordon;
 mod prepare;
 mod remove;
 mod title;
 
+use quorate_proto::goal::Scheduling;
 use quorate_proto::trust::Role;
 pub use remove::Removal;
 pub use title::Title;
@@ -22,6 +24,8 @@ pub enum Procedure {
     BringUp,
     /// A node that the specification does not name leaves the cluster.
     Remove(Removal),
+    /// A node takes new pods, or takes none.
+    Cordon(Scheduling),
 }
 
 /// What tells one procedure from another; all else is the same for each.
@@ -50,6 +54,7 @@ impl Procedure {
         match self {
             Self::BringUp => &BringUp,
             Self::Remove(removal) => removal,
+            Self::Cordon(scheduling) => scheduling,
         }
     }
 

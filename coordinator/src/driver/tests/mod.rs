@@ -8,7 +8,7 @@ mod shown;
 
 use std::sync::{Arc, Mutex};
 
-use quorate_proto::goal::HostGoal;
+use quorate_proto::goal::{HostGoal, Scheduling};
 use quorate_proto::{Event, Goal, RunId, StepId, Term};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -169,6 +169,26 @@ async fn a_removal_is_a_run_like_any_other_with_steps_of_its_own() {
     let stored = site.stored();
     let RunEvent::Began(Began { title, .. }) = &stored[0].event else { panic!("{stored:?}") };
     assert_eq!(title.subject.as_ref(), Some(&node("worker-9")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cordon_is_one_step_and_then_nothing_to_do() {
+    let site = Site::new();
+    site.apply().await;
+    let orders = site.fleet.orders();
+    let scheduling = Scheduling { node: node("worker-1"), unschedulable: true };
+    for ending in [
+        "worker-1 is cordoned in cluster lab: 1 step done in ",
+        "nothing to do: worker-1 is unschedulable in cluster lab already (",
+    ] {
+        let procedure = Procedure::Cordon(scheduling.clone());
+        assert_eq!(site.carry_out(procedure).await, Outcome::Holds);
+        let printed = site.printed.lock().unwrap().clone();
+        assert!(printed.contains("), to cordon worker-1\n"), "{printed}");
+        assert!(printed.contains(ending), "{printed}");
+    }
+    assert_eq!(site.fleet.orders(), orders + 1);
+    assert_eq!(site.fleet.applied("cp-1", "node-scheduling:worker-1"), 1);
 }
 
 #[tokio::test(start_paused = true)]
