@@ -85,7 +85,7 @@ pub async fn nodes(host: &dyn Host) -> Option<Vec<NodeFacts>> {
 }
 
 /// Reads the table of nodes, whose columns are those of `kubectl get nodes -o wide`.
-fn rows(table: &Value) -> Option<Vec<NodeFacts>> {
+pub(crate) fn rows(table: &Value) -> Option<Vec<NodeFacts>> {
     let columns = table.get("columnDefinitions").and_then(Value::as_array)?;
     let column = |name: &str| columns.iter().position(|column| column["name"] == name);
     let (name, status) = (column("Name")?, column("Status")?);

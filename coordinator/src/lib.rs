@@ -5,6 +5,7 @@ pub mod driver;
 pub mod engine;
 pub mod fleet;
 pub mod plan;
+pub mod procedure;
 pub mod run;
 mod session;
 pub mod site;

@@ -4,15 +4,17 @@
 //! be shown again as it was. Who shows it is `ui`'s concern, who stores it `store`'s.
 
 mod account;
+mod began;
 mod history;
 pub mod machine;
 mod pending_steps;
 mod state;
 
 pub use account::Account;
+pub use began::Began;
 pub use history::{Fate, NoSuchRun, PastRun, find, short, width};
 pub use pending_steps::PendingSteps;
-use quorate_proto::{Event, NodeName, OperationId, RunId, StepId, Term};
+use quorate_proto::{Event, NodeName, OperationId, StepId, Term};
 use serde::{Deserialize, Serialize};
 pub use state::{Doing, Ended, Failed, NodeState, RunState};
 
@@ -42,21 +44,7 @@ pub trait View: Send {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RunEvent {
     /// The first event of a run.
-    Began {
-        run: RunId,
-        term: u64,
-        cluster: String,
-        /// In the order of the specification.
-        nodes: Vec<NodeName>,
-        /// The node that the run takes out of the cluster; `None` for a bring-up.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        removes: Option<NodeName>,
-        /// The run changes the site's roots.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        rotates: bool,
-        /// Milliseconds since 1970, by the coordinator's clock.
-        started_ms: u64,
-    },
+    Began(Began),
     /// All nodes were looked at: this is left to do.
     Planned { left: Vec<PlannedStep>, silent: Vec<Silent> },
     /// Nodes that answered before are silent in a look, and get so many seconds to come back.
@@ -112,7 +100,7 @@ pub struct Silent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The cluster is as specified, or nothing of a removed node is left.
+    /// All that its procedure asks for holds.
     Holds,
     /// Steps failed, or nothing more can be done while some are left.
     Failed { left: Vec<StepId> },

@@ -20,7 +20,8 @@ use crate::driver::{
     Drawn, DriveError, LockError, LockHolder, Request, RunLock, apply, draw_up, now_ms, survey,
 };
 use crate::fleet::{Anchored, Channels, Fleet, FleetError, GrpcFleet, Pushed, TrustCalls};
-use crate::plan::{Plan, Procedure};
+use crate::plan::Plan;
+use crate::procedure::Procedure;
 use crate::run::{Outcome, View};
 use crate::site::{
     NodeCall, OperatorCredentials, RenewError, Renewed, Site, SiteError, due, own_history,
@@ -156,6 +157,7 @@ impl Session {
         view: Box<dyn View>,
         tell: &(dyn Fn(Notice<'_>) + Sync),
     ) -> Result<Outcome, SessionError> {
+        self.needs(procedure.least_role())?;
         let mut store = self.paths.history()?;
         let (run, _lock) = lock(&self.paths.state)?;
         self.keep_trust(tell).await?;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
-use quorate::plan::{Plan, Procedure, Removal};
+use quorate::plan::Plan;
+use quorate::procedure::{Procedure, Removal};
 use quorate_proto::{NodeName, RunId, StepId, Term};
 
 use crate::sim::{End, Log, Random, Rules, SimCluster, apply, name, plan, sample};

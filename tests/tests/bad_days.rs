@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use quorate::driver::{draw_up, survey};
 use quorate::fleet::{Fleet, GrpcFleet};
-use quorate::plan::Procedure;
+use quorate::procedure::Procedure;
 use quorate::spec::{self, ClusterSpec};
 use quorate_agent::access::Access;
 use quorate_agent::goal;

@@ -1,7 +1,8 @@
 //! Edits of cluster.yaml and repairs on a cluster that is up: what is refused before any node is asked
 //! for a change, and what a repair needs.
 
-use quorate::plan::{Blocked, Findings, Observed, Plan, outline, pending};
+use quorate::plan::{Blocked, Findings, Observed, Plan, pending};
+use quorate::procedure::Procedure;
 use quorate_proto::{Drift, Finding, OperationId, StepId, Term, UnderWay};
 use quorate_tests::sim::{SimCluster, name};
 
@@ -17,7 +18,7 @@ fn planned(
     observed: &Observed,
     drifts: &[(&str, &str, Drift)],
 ) -> Result<Plan, Blocked> {
-    let outline = outline(&world.spec, observed).unwrap();
+    let outline = Procedure::BringUp.outline(&world.spec, observed).unwrap();
     let mut findings: Findings =
         outline.steps.iter().map(|step| (step.id.clone(), Finding::Satisfied)).collect();
     for (node, goal, drift) in drifts {
@@ -39,7 +40,7 @@ fn goals(plan: &Plan) -> Vec<String> {
 fn changed_version_is_blocked_before_any_check() {
     let (mut world, observed) = risen(3, 2);
     world.spec.version.minor += 1;
-    let blocked = outline(&world.spec, &observed).unwrap_err();
+    let blocked = Procedure::BringUp.outline(&world.spec, &observed).unwrap_err();
     let Blocked::Edited(edits) = blocked else { panic!("{blocked}") };
     let fields: Vec<_> = edits.iter().map(|edit| (edit.field, edit.nodes.len())).collect();
     assert_eq!(fields, [("spec.kubernetes.version", 3)]);

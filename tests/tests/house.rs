@@ -73,7 +73,7 @@ fn no_file_is_too_long_to_read() {
 
 #[test]
 fn plans_the_engine_and_the_machine_are_pure() {
-    let rooms = ["plan/", "engine", "run/machine"];
+    let rooms = ["plan/", "procedure/", "engine", "run/machine"];
     let pure = |path: &str| {
         let path =
             path.strip_prefix("coordinator/src/").filter(|path| !path.ends_with("/tests.rs"));
@@ -193,18 +193,13 @@ fn cases_of(cell: &str) -> Vec<u32> {
 }
 
 /// Where any goal may be named: its data and its row, its module and sample, and the steps of a procedure.
-const OF_GOALS: [&str; 5] = [
-    "proto/src/goal/",
-    "agent/src/goal/",
-    "coordinator/src/plan/prepare.rs",
-    "coordinator/src/plan/bring_up.rs",
-    "coordinator/src/plan/remove.rs",
-];
+const OF_GOALS: [&str; 3] = ["proto/src/goal/", "agent/src/goal/", "coordinator/src/procedure/"];
 
 /// Where goals of the membership, of joins and of removals are named beside that.
-const OF_SOME_GOALS: [(&str, &[Kind]); 9] = [
+const OF_SOME_GOALS: [(&str, &[Kind]); 10] = [
     ("coordinator/src/plan/lanes.rs", &[Kind::NodeReady]),
     ("coordinator/src/plan/membership.rs", &[Kind::EtcdMember, Kind::EtcdHealthy]),
+    ("coordinator/src/plan/membership/removal.rs", &[Kind::EtcdMember, Kind::EtcdMemberRemoved]),
     ("coordinator/src/plan/mod.rs", &[Kind::EtcdMemberRemoved, Kind::NodeRemoved]),
     ("coordinator/src/plan/pending.rs", &[Kind::JoinOffered]),
     ("tests/src/sim/agent.rs", &[Kind::EtcdMember, Kind::KubeletCertificate]),

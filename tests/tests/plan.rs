@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use quorate::plan::{Blocked, ClockOffset, Lane, Observed, Outline, Plan, Sight, outline, pending};
+use quorate::plan::{Blocked, ClockOffset, Lane, Observed, Outline, Plan, Sight, pending};
+use quorate::procedure::Procedure;
 use quorate::spec::{ClusterSpec, Role};
 use quorate_proto::goal::{EtcdGoal, HostGoal, Kind};
 use quorate_proto::{Drift, EtcdFacts, EtcdMember, Facts, Finding, Goal, NodeName, StepId};
@@ -16,7 +17,7 @@ fn seen(world: &mut SimCluster) -> Observed {
 fn bare(spec: ClusterSpec) -> Outline {
     let mut world = SimCluster::new(spec, false);
     let observed = seen(&mut world);
-    outline(&world.spec, &observed).unwrap()
+    Procedure::BringUp.outline(&world.spec, &observed).unwrap()
 }
 
 /// A cluster that is up, and what its nodes say.
@@ -127,7 +128,7 @@ fn a_founder_that_lost_its_data_joins_like_any_other() {
     let facts = facts_mut(&mut observed, "cp-1");
     facts.kubernetes.etcd_data = false;
     facts.etcd = None;
-    let outline = outline(&world.spec, &observed).unwrap();
+    let outline = Procedure::BringUp.outline(&world.spec, &observed).unwrap();
     assert!(find(&outline, "cp-1", "etcd-member").needs_material());
     find(&outline, "cp-2", "join-offered");
 }
@@ -137,14 +138,14 @@ fn what_a_cluster_holds_once_is_asked_where_an_api_server_runs() {
     let (world, mut observed) = risen(3, 0);
     let silent = Sight::Silent { why: "gone".to_owned() };
     observed.nodes.insert(name("cp-1"), silent);
-    let outline = outline(&world.spec, &observed).unwrap();
+    let outline = Procedure::BringUp.outline(&world.spec, &observed).unwrap();
     find(&outline, "cp-2", "system-pods-ready");
 }
 
 #[test]
 fn an_answer_that_nothing_will_bring_blocks_the_plan() {
     let (world, observed) = risen(1, 0);
-    let outline = outline(&world.spec, &observed).unwrap();
+    let outline = Procedure::BringUp.outline(&world.spec, &observed).unwrap();
     let mut findings: quorate::plan::Findings =
         outline.steps.iter().map(|step| (step.id.clone(), Finding::Satisfied)).collect();
     let unknown = || Finding::Unknown { why: "no answer".to_owned() };
@@ -163,7 +164,7 @@ fn nobody_joins_beside_a_voter_that_is_down_or_unknown() {
     world.specify(sample(4, 0));
     let mut observed = seen(&mut world);
     let joins = |observed: &Observed, spec: &ClusterSpec| {
-        let outline = outline(spec, observed).unwrap();
+        let outline = Procedure::BringUp.outline(spec, observed).unwrap();
         let new = |step: &quorate::plan::Step| step.id.node == name("cp-4");
         let finding = |step: &quorate::plan::Step| match new(step) {
             true => Finding::Drifted(Vec::new()),
@@ -209,7 +210,7 @@ fn a_founder_that_comes_back_is_no_new_member() {
         let etcd = facts_mut(&mut observed, node).etcd.as_mut().unwrap();
         member_mut(etcd, "cp-1").healthy = false;
     }
-    let outline = outline(&world.spec, &observed).unwrap();
+    let outline = Procedure::BringUp.outline(&world.spec, &observed).unwrap();
     let down = id("cp-1", "etcd-member");
     let drift = || Finding::Drifted(vec![Drift::new("etcd member cp-1", "not up", "up")]);
     let finding = |id: &StepId| if *id == down { drift() } else { Finding::Satisfied };
@@ -241,7 +242,7 @@ pub(super) fn member_mut<'a>(etcd: &'a mut EtcdFacts, name: &str) -> &'a mut Etc
 fn two_etcd_clusters_of_one_authority_are_told_apart() {
     let (world, mut observed) = risen(3, 0);
     facts_mut(&mut observed, "cp-3").etcd.as_mut().unwrap().cluster_id = 2;
-    let blocked = outline(&world.spec, &observed);
+    let blocked = Procedure::BringUp.outline(&world.spec, &observed);
     assert_eq!(blocked, Err(Blocked::SplitEtcd { node: name("cp-1"), other: name("cp-3") }));
 }
 
@@ -251,7 +252,7 @@ fn what_is_left_of_a_cluster_without_its_authority_is_not_touched() {
     for node in ["cp-2", "worker-1"] {
         let mut observed = observed.clone();
         facts_mut(&mut observed, node).kubernetes.ca = None;
-        let blocked = outline(&world.spec, &observed).unwrap_err();
+        let blocked = Procedure::BringUp.outline(&world.spec, &observed).unwrap_err();
         let named = |blocked: &Blocked| blocked.to_string().starts_with(node);
         assert!(matches!(blocked, Blocked::DataWithoutAuthority { .. }) && named(&blocked));
     }
@@ -262,10 +263,10 @@ fn a_slow_answer_is_no_wrong_clock() {
     let (world, mut observed) = risen(3, 0);
     // Two seconds from the question to the answer: by their middle cp-1 would be 1.5 s behind.
     set_clock(&mut observed, ClockOffset { least_ms: -2_500, most_ms: -500 });
-    assert!(outline(&world.spec, &observed).is_ok());
+    assert!(Procedure::BringUp.outline(&world.spec, &observed).is_ok());
 
     set_clock(&mut observed, ClockOffset { least_ms: -3_500, most_ms: -1_500 });
-    let blocked = outline(&world.spec, &observed).unwrap_err();
+    let blocked = Procedure::BringUp.outline(&world.spec, &observed).unwrap_err();
     assert!(matches!(blocked, Blocked::ClocksApart { apart_ms: 1_500, .. }), "{blocked}");
 }
 
@@ -273,7 +274,7 @@ fn a_slow_answer_is_no_wrong_clock() {
 fn a_running_control_plane_need_not_prove_its_size() {
     let (world, mut observed) = risen(1, 0);
     facts_mut(&mut observed, "cp-1").machine.cpus = 1;
-    assert!(outline(&world.spec, &observed).is_ok());
+    assert!(Procedure::BringUp.outline(&world.spec, &observed).is_ok());
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn a_node_of_ipv6_is_known_by_its_peer_address() {
         (third.name, third.learner) = (String::new(), true);
         third.peer_urls = vec!["https://[fd00::3]:2380".to_owned()];
     });
-    let outline = outline(&world.spec, &observed).unwrap();
+    let outline = Procedure::BringUp.outline(&world.spec, &observed).unwrap();
     let held = |step: &quorate::plan::Step| match step.id == id("cp-3", "etcd-member") {
         true => Finding::Drifted(Vec::new()),
         false => Finding::Satisfied,
@@ -304,7 +305,7 @@ fn a_node_of_ipv6_is_known_by_its_peer_address() {
 fn the_clusters_dns_is_not_waited_for_before_it_is_installed() {
     let (mut world, _) = risen(1, 0);
     let observed = seen(&mut world);
-    let outline = outline(&world.spec, &observed).unwrap();
+    let outline = Procedure::BringUp.outline(&world.spec, &observed).unwrap();
     let missing = [Kind::Addons, Kind::ClusterDns];
     let finding = |step: &quorate::plan::Step| match missing.contains(&step.goal.kind()) {
         true => Finding::Drifted(Vec::new()),

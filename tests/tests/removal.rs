@@ -1,8 +1,7 @@
 //! A node is taken out by a plan that somebody asked for: what it lists, and what stands against it.
 
-use quorate::plan::{
-    Blocked, Findings, Observed, Plan, Procedure, Refusal, Removal, Sight, Warning, pending,
-};
+use quorate::plan::{Blocked, Findings, Observed, Plan, Refusal, Sight, Warning, pending};
+use quorate::procedure::{Procedure, Removal};
 use quorate::spec::ClusterSpec;
 use quorate_proto::{EtcdMember, Finding, OperationId, Term, UnderWay};
 use quorate_tests::sim::{name, sample};

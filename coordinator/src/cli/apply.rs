@@ -1,12 +1,10 @@
 //! `quorate apply`: makes the cluster what the specification says.
 
-use quorate_proto::trust::Role;
 use tokio::time::Instant;
 
+use super::procedure::carry_out;
 use super::{CliError, ClusterArgs, Exit, warn};
-use crate::plan::Procedure;
-use crate::session::{Notice, Session};
-use crate::ui::{self, Output, plan_text, trust_text};
+use crate::procedure::Procedure;
 
 /// Makes the cluster what the specification says, from wherever it is now
 #[derive(Debug, clap::Args)]
@@ -23,34 +21,9 @@ impl ApplyArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let began = Instant::now();
         let session = self.cluster.open()?;
-        session.needs(Role::Operator)?;
         warn(&session.loaded);
         carry_out(&self.cluster, session, Procedure::BringUp, began, self.timings).await
     }
-}
-
-/// One run of a procedure, shown as it was asked for.
-pub(super) async fn carry_out(
-    args: &ClusterArgs,
-    session: Session,
-    procedure: Procedure,
-    began: Instant,
-    timings: bool,
-) -> Result<Exit, CliError> {
-    let tell = |notice: Notice<'_>| match notice {
-        Notice::NotPushed(generation, nodes) => {
-            ui::complain(&trust_text::pushed(generation, nodes));
-        }
-        Notice::Renewed(nodes) => ui::complain(&trust_text::renewed(nodes)),
-        Notice::Planned(spec, plan) => {
-            if args.output != Output::Json && !plan.is_complete() {
-                ui::print(&plan_text::brief(spec, plan));
-            }
-        }
-    };
-    let view = args.output.view(timings);
-    let outcome = session.carry_out(procedure, began, view, &tell).await?;
-    Ok(Exit::of(&outcome))
 }
 
 #[cfg(test)]

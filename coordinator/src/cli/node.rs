@@ -1,4 +1,5 @@
-//! `quorate node`: lets nodes in. Who waits is in `nodes`, how one goes in `remove`.
+//! `quorate node`: lets nodes in. Who waits is in `nodes`, how one goes in `remove`, how one is spared in
+//! `cordon`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -7,6 +8,7 @@ use quorate_proto::{ENROL_PORT, NodeName, Secret};
 
 use super::args::{lifetime, node_name};
 pub use super::claim::ClaimArgs;
+pub use super::cordon::CordonArgs;
 pub use super::nodes::{ApproveArgs, ListArgs};
 pub use super::remove::RemoveArgs;
 use super::{CliError, Exit, load};
@@ -14,7 +16,7 @@ use crate::site::{Site, TokenTerms};
 use crate::spec::{NodeSpec, Role};
 use crate::store::Approval;
 
-/// Lets nodes in, and takes them out
+/// Lets nodes in, takes them out, and keeps pods off them
 #[derive(Debug, clap::Args)]
 pub struct NodeArgs {
     #[command(subcommand)]
@@ -29,6 +31,10 @@ pub enum NodeCommand {
     Approve(ApproveArgs),
     Claim(ClaimArgs),
     Remove(RemoveArgs),
+    /// Keeps new pods off a node; those that run there stay
+    Cordon(CordonArgs),
+    /// Lets new pods come to a node again
+    Uncordon(CordonArgs),
 }
 
 /// Makes a token with which one node can enrol once, and prints it on standard output

@@ -1,8 +1,8 @@
 //! `quorate plan`: what `apply` would do, and why. Changes nothing.
 
+use super::procedure::show;
 use super::{CliError, ClusterArgs, Exit, warn};
-use crate::plan::Procedure;
-use crate::ui::{self, Output, plan_text};
+use crate::procedure::Procedure;
 
 /// Shows what `apply` would do on each node, and why
 #[derive(Debug, clap::Args)]
@@ -16,16 +16,7 @@ impl PlanArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let session = self.cluster.open()?;
         warn(&session.loaded);
-        let spec = &session.loaded.spec;
-        let drawn = session.draw_up(&Procedure::BringUp).await?;
-        let defaults = &session.loaded.defaults;
-        if self.cluster.output == Output::Json {
-            ui::print(&ui::json::plan(&drawn.plan, defaults));
-        } else {
-            ui::print(&plan_text::text(spec, &drawn.plan));
-            ui::print(&plan_text::defaults(defaults));
-        }
-        Ok(Exit::Holds)
+        show(&self.cluster, &session, &Procedure::BringUp, &session.loaded.defaults).await
     }
 }
 

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use quorate_proto::{Machine, NodeName};
 use tokio::time::Instant;
 
-use super::apply::carry_out;
 use super::args::node_name;
+use super::procedure::{carry_out, show};
 use super::{CliError, ClusterArgs, Exit};
-use crate::plan::{Blocked, Procedure, Removal};
-use crate::session::{Session, SessionError};
+use crate::plan::Blocked;
+use crate::procedure::{Procedure, Removal};
+use crate::session::SessionError;
 use crate::site::SiteError;
 use crate::store::{Store, StoreError};
-use crate::ui::{self, Output, plan_text};
 
 /// Takes a node out of the cluster: its member of etcd, its Node object and its system pods
 ///
@@ -52,19 +52,9 @@ impl RemoveArgs {
         let removal = self.removal(store).map_err(SiteError::Store)?;
         let procedure = Procedure::Remove(removal);
         if self.dry_run {
-            return self.show(&session, &procedure).await;
+            return show(&self.cluster, &session, &procedure, &[]).await;
         }
         carry_out(&self.cluster, session, procedure, began, false).await
-    }
-
-    async fn show(&self, session: &Session, procedure: &Procedure) -> Result<Exit, CliError> {
-        let drawn = session.draw_up(procedure).await?;
-        if self.cluster.output == Output::Json {
-            ui::print(&ui::json::plan(&drawn.plan, &[]));
-        } else {
-            ui::print(&plan_text::removal(&session.loaded.spec, &self.name, &drawn.plan));
-        }
-        Ok(Exit::Holds)
     }
 
     fn removal(&self, store: &Store) -> Result<Removal, StoreError> {

@@ -22,6 +22,8 @@ pub(super) async fn node(args: &NodeArgs) -> Result<Exit, CliError> {
         NodeCommand::Approve(approve) => return approve.run(SystemTime::now()),
         NodeCommand::Claim(claim) => return claim.run(SystemTime::now()).await,
         NodeCommand::Remove(remove) => return remove.run().await,
+        NodeCommand::Cordon(cordon) => return cordon.run(true).await,
+        NodeCommand::Uncordon(cordon) => return cordon.run(false).await,
     };
     let outcome = token.run(SystemTime::now())?;
     // Alone on standard output, so that it can be piped to the node.

@@ -28,10 +28,11 @@ use uuid::Uuid;
 use self::calls::Calls;
 pub(crate) use self::record::Record;
 use crate::fleet::Fleet;
-use crate::plan::{Observed, Procedure};
+use crate::plan::Observed;
+use crate::procedure::Procedure;
 pub use crate::run::machine::{Checked, Drawn, Survey};
 use crate::run::machine::{Effect, Input, Machine, Target, next_term};
-use crate::run::{Outcome, RunEvent, View};
+use crate::run::{Began, Outcome, RunEvent, View};
 use crate::spec::{ClusterSpec, Role};
 use crate::store::{Store, StoreError, StoredRun};
 
@@ -92,15 +93,14 @@ pub async fn apply(
     };
     store.begin_run(&stored).map_err(DriveError::Store)?;
     let mut record = Record::new(request.run.clone(), request.began, store, view);
-    record.tell(RunEvent::Began {
+    record.tell(RunEvent::Began(Began {
         run: request.run.clone(),
         term: term.number,
         cluster: request.spec.name.clone(),
         nodes: request.spec.nodes.iter().map(|node| node.name.clone()).collect(),
-        removes: request.procedure.removes().cloned(),
-        rotates: false,
+        title: request.procedure.title(&request.spec.name),
         started_ms,
-    });
+    }));
     record.flush().map_err(DriveError::Store)?;
     let result = carry_out(request, term, first, &mut record).await;
     match &result {

@@ -8,7 +8,8 @@ use quorate_proto::{Goal, NodeName, Term};
 use tokio::task::JoinSet;
 
 use crate::fleet::{Fleet, FleetError};
-use crate::plan::{ClockOffset, Procedure};
+use crate::plan::ClockOffset;
+use crate::procedure::Procedure;
 use crate::run::machine::{Barred, Checked, Checks, Described, Drawn, Survey};
 use crate::spec::ClusterSpec;
 

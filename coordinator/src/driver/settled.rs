@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::observe::{check, survey};
 use crate::fleet::Fleet;
-use crate::plan::{Observed, Procedure};
+use crate::plan::Observed;
+use crate::procedure::Procedure;
 use crate::run::machine::Checked;
 use crate::spec::ClusterSpec;
 

@@ -9,18 +9,18 @@ use crate::spec::{ClusterSpec, NodeSpec, Role};
 
 /// Collects steps, each after those that it waits for.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     cluster: Cluster,
     steps: Vec<Step>,
 }
 
 impl Draft {
-    pub(super) fn new(spec: &ClusterSpec, standing: &Standing) -> Self {
+    pub(crate) fn new(spec: &ClusterSpec, standing: &Standing) -> Self {
         Self { cluster: cluster(spec, standing), steps: Vec::new() }
     }
 
     /// The node as kubeadm's goals see it.
-    pub(super) fn kube(&self, node: &NodeSpec, entry: Entry) -> KubeNode {
+    pub(crate) fn kube(&self, node: &NodeSpec, entry: Entry) -> KubeNode {
         KubeNode {
             node: node.name.clone(),
             address: node.address,
@@ -30,12 +30,12 @@ impl Draft {
     }
 
     /// Adds a step that may run beside any other node's.
-    pub(super) fn add(&mut self, node: &NodeName, goal: Goal, after: &[StepId]) -> StepId {
+    pub(crate) fn add(&mut self, node: &NodeName, goal: Goal, after: &[StepId]) -> StepId {
         self.add_in(Lane::Free, node, goal, after)
     }
 
     /// Adds a step that shares a lane with those of other nodes.
-    pub(super) fn add_in(
+    pub(crate) fn add_in(
         &mut self,
         lane: Lane,
         node: &NodeName,
@@ -56,12 +56,12 @@ impl Draft {
     }
 
     /// The steps so far whose orders carry join material.
-    pub(super) fn using_material(&self) -> Vec<StepId> {
+    pub(crate) fn using_material(&self) -> Vec<StepId> {
         let users = self.steps.iter().filter(|step| step.needs_material());
         users.map(|step| step.id.clone()).collect()
     }
 
-    pub(super) fn finish(self) -> Outline {
+    pub(crate) fn finish(self) -> Outline {
         Outline { steps: self.steps }
     }
 }

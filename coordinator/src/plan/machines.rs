@@ -17,7 +17,7 @@ const CONTROL_PLANE_MIB: u64 = 1_700;
 const CONTROL_PLANE_DISK_MIB: u64 = 2_048;
 
 /// Looks at the nodes that answered.
-pub(super) fn check(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
+pub(crate) fn check(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
     different(spec, observed)?;
     one_time(observed)?;
     spec.with_role(Role::ControlPlane).try_for_each(|node| large_enough(spec, observed, node))

@@ -1,5 +1,7 @@
 //! The gate before every change of etcd's membership, and the tolerance that it leaves.
 
+mod removal;
+
 use std::net::IpAddr;
 
 use quorate_proto::goal::{Entry, EtcdGoal, KubeNode, Peer};
@@ -26,6 +28,9 @@ pub(super) fn gate(
     holding: &[&Step],
     observed: &Observed,
 ) -> Result<Gate, Blocked> {
+    if let Some(gate) = removal::gate(left, observed)? {
+        return Ok(gate);
+    }
     let members = left.iter().filter_map(|step| Some((&step.id, member_of(step)?)));
     let members: Vec<(&StepId, &KubeNode)> = members.collect();
     let view = view(observed).map(|facts| with_checks(facts, holding));
@@ -156,7 +161,7 @@ fn refuse(member: &EtcdMember, members: &[(&StepId, &KubeNode)]) -> Blocked {
 
 /// What etcd says of itself. During an election it calls nobody healthy, and that passes in seconds:
 /// until then a voter counts as healthy that answers its own node.
-pub(super) fn view(observed: &Observed) -> Option<EtcdFacts> {
+pub(crate) fn view(observed: &Observed) -> Option<EtcdFacts> {
     let mut facts = observed.etcd()?.1.clone();
     if facts.leader.is_none() {
         for member in &mut facts.members {

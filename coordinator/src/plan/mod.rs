@@ -1,10 +1,10 @@
-//! Plans: which steps a specification asks for, and which of them are left. Pure: values in, values out.
+//! Plans: which of a procedure's steps are left, and what stands against them. Pure: values in, values
+//! out.
 //!
-//! `bring_up` and `remove` list every step of their procedure; `pending` keeps those that are left;
-//! `quorum` projects memberships.
+//! `draft` collects the steps that a procedure lists; `pending` keeps those that are left; `quorum`
+//! projects memberships.
 
 mod blocked;
-mod bring_up;
 mod draft;
 mod guard;
 mod lanes;
@@ -12,58 +12,26 @@ mod left;
 mod machines;
 mod membership;
 mod pending;
-mod prepare;
 mod quorum;
-mod remove;
 mod rolling;
 mod standing;
 
 use std::collections::BTreeMap;
 
 pub use blocked::{Blocked, MemberAt};
-pub use bring_up::outline;
+pub(crate) use draft::Draft;
 pub use guard::immutable::Edit;
+pub(crate) use guard::immutable::check as check_immutable;
 pub use left::{HeldSlot, Holder, Left, Plan, Tolerance, Warning, Withheld};
-pub(crate) use membership::is_of;
+pub(crate) use machines::check as check_machines;
+pub(crate) use membership::{is_of, view as etcd_view};
 pub use pending::pending;
 use quorate_proto::goal::{ClusterGoal, EtcdGoal, Lifetime, Material};
 use quorate_proto::{EtcdFacts, Facts, Finding, Goal, NodeFacts, NodeName, StepId};
 pub(crate) use quorum::is_unfinished;
 pub use quorum::{Change, Count, Projection, Refusal, project};
-pub use remove::Removal;
 use serde::{Deserialize, Serialize};
-
-use crate::spec::ClusterSpec;
-
-/// What a run is to bring about. Each procedure has its own list of steps; all else is the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Procedure {
-    /// The cluster becomes what the specification says.
-    BringUp,
-    /// A node that the specification does not name leaves the cluster.
-    Remove(Removal),
-}
-
-impl Procedure {
-    /// Lists every step that the procedure asks for.
-    ///
-    /// # Errors
-    /// Where the facts leave a decision to a person.
-    pub fn outline(&self, spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Blocked> {
-        match self {
-            Self::BringUp => outline(spec, observed),
-            Self::Remove(removal) => remove::outline(removal, spec, observed),
-        }
-    }
-
-    /// The node that it removes.
-    pub fn removes(&self) -> Option<&NodeName> {
-        match self {
-            Self::BringUp => None,
-            Self::Remove(removal) => Some(&removal.node),
-        }
-    }
-}
+pub(crate) use standing::Standing;
 
 /// A node, what must hold there, and what has to hold before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use super::guard::in_use;
 use super::lanes::{full_of_silence, held_slots};
 use super::left::{HeldSlot, Left, Plan, Tolerance, Warning, Withheld};
 use super::membership::{self, Gate};
-use super::{Blocked, Findings, Lane, Observed, Outline, Step, remove, rolling};
+use super::{Blocked, Findings, Lane, Observed, Outline, Step, rolling};
 
 /// Works out what is left.
 ///
@@ -36,10 +36,7 @@ pub fn pending(
         .filter(|(_, mark)| matches!(mark, Mark::Holds))
         .map(|(step, _)| step)
         .collect();
-    let gate = match remove::gate(&left, observed)? {
-        Some(removal) => removal,
-        None => membership::gate(&left, &holding, observed)?,
-    };
+    let gate = membership::gate(&left, &holding, observed)?;
     let held = held_slots(outline, findings, observed, &under_way);
 
     let mut plan = Plan {

@@ -11,21 +11,21 @@ use crate::spec::{ClusterSpec, NodeSpec, Role};
 
 /// What the facts of all nodes say together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// Whether a control plane holds etcd's data: the cluster exists.
     pub initialised: bool,
     /// The control plane that runs `kubeadm init`; `None` once it cannot be told any more, as
     /// its super-admin.conf was deleted or the node was lost. Then all others have joined.
     pub founder: Option<NodeName>,
     /// The control plane that is asked for what the cluster holds once.
-    pub seat: NodeName,
+    seat: NodeName,
     /// The cluster's certificate authority, once there is one.
     pub ca: Option<Sha256>,
 }
 
 impl Standing {
     /// Tells it from the facts, or says why a person has to.
-    pub(super) fn of(spec: &ClusterSpec, observed: &Observed) -> Result<Self, Blocked> {
+    pub(crate) fn of(spec: &ClusterSpec, observed: &Observed) -> Result<Self, Blocked> {
         let planes: Vec<&NodeSpec> = spec.with_role(Role::ControlPlane).collect();
         let first = planes.first().ok_or(Blocked::NoControlPlane)?;
         let seen: Vec<(&NodeName, &Facts)> = planes
@@ -62,8 +62,14 @@ impl Standing {
         Ok(Self { initialised: founded, founder, seat, ca })
     }
 
+    /// Returns the control plane that is asked for what the cluster holds once.
+    pub(crate) fn seat<'a>(&self, spec: &'a ClusterSpec) -> Result<&'a NodeSpec, Blocked> {
+        let seat = spec.with_role(Role::ControlPlane).find(|node| node.name == self.seat);
+        seat.ok_or(Blocked::NoControlPlane)
+    }
+
     /// How a control plane comes into the cluster.
-    pub(super) fn entry(&self, node: &NodeName) -> Entry {
+    pub(crate) fn entry(&self, node: &NodeName) -> Entry {
         if self.founder.as_ref() == Some(node) { Entry::Founder } else { Entry::ControlPlane }
     }
 }

@@ -6,18 +6,16 @@ use quorate_proto::{
     Activity, ActivityKind, Event, Failure, Finding, NodeName, OperationId, RunId, StepId,
 };
 
-use super::{Account, Outcome, PendingSteps, RunEvent, Silent, Stamped};
+use super::{Account, Began, Outcome, PendingSteps, RunEvent, Silent, Stamped};
 use crate::plan::Lane;
+use crate::procedure::Title;
 
 /// What is known of a run after some of its events. Upheld by [`RunState::fold`] alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunState {
     pub run: RunId,
     pub cluster: String,
-    /// The node that the run takes out of the cluster.
-    pub removes: Option<NodeName>,
-    /// The run changes the site's roots.
-    pub rotates: bool,
+    pub title: Title,
     /// In the order of the specification.
     pub nodes: Vec<(NodeName, NodeState)>,
     /// Of the newest plan, those that have not ended yet.
@@ -89,13 +87,12 @@ impl RunState {
         self.account.count(stretch, &self.working);
         self.at_ms = stamped.at_ms;
         match &stamped.event {
-            RunEvent::Began { run, term: _, cluster, nodes, removes, rotates, started_ms: _ } => {
+            RunEvent::Began(Began { run, term: _, cluster, nodes, title, started_ms: _ }) => {
                 let fresh = nodes.iter().map(|node| (node.clone(), NodeState::default()));
                 *self = Self {
                     run: run.clone(),
                     cluster: cluster.clone(),
-                    removes: removes.clone(),
-                    rotates: *rotates,
+                    title: title.clone(),
                     nodes: fresh.collect(),
                     places: nodes.iter().cloned().zip(0..).collect(),
                     at_ms: stamped.at_ms,

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::{SessionError, lock};
 use crate::driver::{DriveError, Record, now_ms};
-use crate::run::{Outcome, RunEvent, View};
+use crate::procedure::Title;
+use crate::run::{Began, Outcome, RunEvent, View};
 use crate::site::{Rotated, Rotation, SiteError};
 use crate::spec::Loaded;
 use crate::store::{Store, StoredRun};
@@ -34,15 +35,14 @@ pub(crate) async fn rotate(
     };
     store.begin_run(&stored).map_err(DriveError::Store)?;
     let mut record = Record::new(run.clone(), began, &mut store, view);
-    record.tell(RunEvent::Began {
+    record.tell(RunEvent::Began(Began {
         run,
         term,
         cluster: loaded.spec.name.clone(),
         nodes: loaded.spec.nodes.iter().map(|node| node.name.clone()).collect(),
-        removes: None,
-        rotates: true,
+        title: Title::rotation(&loaded.spec.name),
         started_ms,
-    });
+    }));
     let mut tell = |node, text| {
         record.tell(RunEvent::Noted { node, text });
         record.flush().map_err(SiteError::Store)
@@ -114,7 +114,8 @@ mod tests {
         let [began, made, waits, RunEvent::Finished { .. }] = &events[..] else {
             panic!("{events:?}")
         };
-        assert!(matches!(began, RunEvent::Began { rotates: true, .. }), "{began:?}");
+        let RunEvent::Began(Began { title, .. }) = began else { panic!("{began:?}") };
+        assert_eq!(title, &Title::rotation("lab"));
         assert!(note(None, "new roots are made", made), "{made:?}");
         assert!(note(Some(&cp_1), "is waited for: ", waits), "{waits:?}");
 

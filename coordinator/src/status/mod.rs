@@ -18,7 +18,8 @@ use quorate_proto::{KubernetesVersion, NodeName, RunId};
 use serde::Serialize;
 
 use crate::driver::{LockHolder, Survey};
-use crate::plan::{Observed, outline};
+use crate::plan::Observed;
+use crate::procedure::Procedure;
 use crate::spec::ClusterSpec;
 use crate::store::StoredRun;
 
@@ -77,7 +78,7 @@ impl Status {
             pid: *pid,
             for_ms: now_ms.saturating_sub(*since_ms),
         });
-        let blocked = match outline(spec, observed) {
+        let blocked = match Procedure::BringUp.outline(spec, observed) {
             _ if !survey.strangers.is_empty() || !survey.distrusted.is_empty() => {
                 survey.strangers_told(spec)
             }

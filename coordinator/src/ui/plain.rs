@@ -3,7 +3,7 @@
 use quorate_proto::{ActivityKind, Event, NodeName, StepId};
 
 use super::{duration, plural, seconds, summary};
-use crate::run::{RunEvent, RunState, Silent, Stamped, View};
+use crate::run::{Began, RunEvent, RunState, Silent, Stamped, View};
 use crate::store::StoredEvent;
 
 /// Prints lines as events come.
@@ -48,15 +48,11 @@ pub(super) fn lines(state: &RunState, stamped: &Stamped) -> String {
     };
     let on = |node: &NodeName, text: &str| at(node.as_str(), text);
     match &stamped.event {
-        RunEvent::Began { run, term, cluster, nodes, removes, rotates, started_ms: _ } => {
+        RunEvent::Began(Began { run, term, cluster, nodes, title, started_ms: _ }) => {
             let nodes = plural(nodes.len(), "node");
-            let removes = removes.as_ref().map(|node| format!(", to remove {node}"));
-            let removes = removes.unwrap_or_default();
-            let rotates = if *rotates { ", to change the site's roots" } else { "" };
-            at(
-                "",
-                &format!("run {run} on cluster {cluster}, {nodes} (term {term}){removes}{rotates}"),
-            )
+            let purpose = title.purpose.as_ref().map(|purpose| format!(", {purpose}"));
+            let purpose = purpose.unwrap_or_default();
+            at("", &format!("run {run} on cluster {cluster}, {nodes} (term {term}){purpose}"))
         }
         RunEvent::Planned { left, silent } => {
             let round = if state.rounds > 1 { "looked at all nodes again: " } else { "" };

@@ -1,37 +1,25 @@
 //! `quorate plan` as text: for each node what will change and why, what it interrupts, what is held
 //! back, and what etcd can bear before and after.
 
-use quorate_proto::{Drift, Finding, NodeName};
+use quorate_proto::{Drift, Finding};
 
 use super::{line, plural};
 use crate::plan::{Count, Left, Plan, Tolerance};
+use crate::procedure::Title;
 use crate::spec::ClusterSpec;
 
 /// The whole plan. It ends with a line that says how to go on.
-pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
-    let holding = plan.holding.len();
+pub fn text(spec: &ClusterSpec, title: &Title, plan: &Plan) -> String {
     if plan.is_complete() {
-        let hold = plural(holding, "step");
-        let known = held_back(plan);
-        return format!(
-            "nothing to do: cluster {} is as specified ({hold} hold)\n{known}",
-            spec.name
-        );
+        let hold = plural(plan.holding.len(), "step");
+        return format!("nothing to do: {} ({hold} hold)\n{}", title.idle, held_back(plan));
     }
     let next = if plan.steps.is_empty() && plan.under_way.is_empty() {
-        "start the machines that do not answer, then run the same command again"
+        "start the machines that do not answer, then run the same command again".to_owned()
     } else {
-        "`quorate apply` does this"
+        format!("`{}` does this", title.command)
     };
     whole(spec, plan) + &format!("\nnext: {next}\n")
-}
-
-/// What takes a node out.
-pub fn removal(spec: &ClusterSpec, node: &NodeName, plan: &Plan) -> String {
-    if plan.is_complete() {
-        return format!("nothing to do: nothing of {node} is left in cluster {}\n", spec.name);
-    }
-    whole(spec, plan) + "\nnext: the same command without --dry-run does this\n"
 }
 
 fn whole(spec: &ClusterSpec, plan: &Plan) -> String {

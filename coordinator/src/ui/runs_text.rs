@@ -48,8 +48,7 @@ fn outcome(run: &PastRun, width: usize) -> String {
     match (&run.fate, &run.stored.outcome) {
         (Fate::Running { pid }, _) => format!("runs (process {pid})"),
         (Fate::CutOff, _) => "cut off".to_owned(),
-        (Fate::Ended, Some(Outcome::Holds)) if run.state.rotates => "roots changed".to_owned(),
-        (Fate::Ended, Some(Outcome::Holds)) => "as specified".to_owned(),
+        (Fate::Ended, Some(Outcome::Holds)) => run.state.title.done.clone(),
         (Fate::Ended, Some(Outcome::Failed { left })) => {
             format!("{} left", plural(left.len(), "step"))
         }

@@ -13,35 +13,24 @@ pub(super) const INTERRUPTED: &str = "interrupted: no further order is sent, wai
 pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
     let mut text = String::from("\n");
     let took = duration(account.total_ms);
-    let cluster = &state.cluster;
-    let command = command(state);
+    let (cluster, title) = (&state.cluster, &state.title);
+    let command = &title.command;
     match outcome {
-        Outcome::Holds if state.rotates => {
-            return format!("\nroots of cluster {cluster}: done in {took}\n");
+        // Nothing was planned: what was done is in the run's notes.
+        Outcome::Holds if state.rounds == 0 => {
+            line(&mut text, format_args!("{} ({took})", title.done));
+            return text;
         }
-        Outcome::Blocked { .. } if state.rotates => {
-            return format!(
-                "\nroots of cluster {cluster}: waiting for nodes, see above\n\
-                 next: run the same command again once they answer; --without NODE leaves one behind, \
-                 which has to be enrolled again\n"
-            );
-        }
-        Outcome::Holds if let Some(node) = &state.removes => {
-            text += &removed(state, node, &took);
-        }
-        Outcome::Holds if state.done == 0 && state.rounds <= 1 => {
-            line(
-                &mut text,
-                format_args!("nothing to do: cluster {cluster} is as specified ({took})"),
-            );
+        Outcome::Holds if state.done == 0 && state.rounds == 1 => {
+            line(&mut text, format_args!("nothing to do: {} ({took})", title.idle));
             return text;
         }
         Outcome::Holds => {
             let done = plural(state.done, "step");
-            line(
-                &mut text,
-                format_args!("cluster {cluster} is as specified: {done} done in {took}"),
-            );
+            line(&mut text, format_args!("{}: {done} done in {took}", title.done));
+            if let Some(next) = &title.next {
+                line(&mut text, format_args!("next: {next}"));
+            }
         }
         Outcome::Failed { left } => {
             line(
@@ -53,7 +42,10 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
         Outcome::Blocked { reasons } => {
             line(&mut text, format_args!("cluster {cluster}: what is left must not be begun now"));
             text += &reasons.iter().map(|reason| format!("  {reason}\n")).collect::<String>();
-            line(&mut text, format_args!("next: see to the above, then run {command} again"));
+            line(&mut text, format_args!("next: see to the above, then run `{command}` again"));
+            if let Some(blocked) = &title.blocked {
+                line(&mut text, format_args!("  {blocked}"));
+            }
         }
         Outcome::Superseded { node, by } => {
             line(
@@ -75,7 +67,7 @@ pub fn text(state: &RunState, outcome: &Outcome, account: &Account) -> String {
             } else {
                 "it follows what runs and goes on; `quorate status` shows how far that is"
             };
-            line(&mut text, format_args!("next: run {command} again: {how}"));
+            line(&mut text, format_args!("next: run `{command}` again: {how}"));
         }
     }
     text + &time(account)
@@ -164,26 +156,8 @@ fn again(state: &RunState) -> String {
         (true, false) => "start the agents there with `systemctl start quorate-agent`, then run",
         (true, true) => "run",
     };
-    format!("{text}{silent}next: {first} {} again: it goes on from here\n", command(state))
-}
-
-/// What a person types to have the run go on.
-fn command(state: &RunState) -> String {
-    let node = state.removes.as_ref().map(|node| format!("`quorate node remove {node}`"));
-    node.unwrap_or_else(|| "`quorate apply`".to_owned())
-}
-
-fn removed(state: &RunState, node: &NodeName, took: &str) -> String {
-    let cluster = &state.cluster;
-    if state.done == 0 {
-        return format!("nothing to do: nothing of {node} is left in cluster {cluster} ({took})\n");
-    }
-    let done = plural(state.done, "step");
-    format!(
-        "{node} is removed from cluster {cluster}: {done} done in {took}\n\
-         next: if its machine runs, or ever starts again, run `kubeadm reset` there; `quorate apply` \
-         brings its replacement in\n"
-    )
+    let command = &state.title.command;
+    format!("{text}{silent}next: {first} `{command}` again: it goes on from here\n")
 }
 
 fn steps(steps: &[StepId], state: &str) -> String {

@@ -7,7 +7,8 @@ use quorate_proto::{
 
 use super::{duration, json, live, plain, plural, runs_text, utc};
 use crate::plan::Lane;
-use crate::run::{Account, Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
+use crate::procedure::{Procedure, Removal, Title};
+use crate::run::{Account, Began, Outcome, PlannedStep, RunEvent, RunState, Silent, Stamped};
 use crate::store::StoredEvent;
 
 fn node(name: &str) -> NodeName {
@@ -54,15 +55,14 @@ fn a_run() -> Vec<Stamped> {
     let events = vec![
         (
             0,
-            RunEvent::Began {
+            RunEvent::Began(Began {
                 run,
                 term: 3,
                 cluster: "lab".to_owned(),
                 nodes,
-                removes: None,
-                rotates: false,
+                title: Procedure::BringUp.title("lab"),
                 started_ms: 1,
-            },
+            }),
         ),
         (
             100,
@@ -88,6 +88,11 @@ fn a_run() -> Vec<Stamped> {
     ];
     let stamped = |(at, (at_ms, event))| Stamped { seq: at + 1, at_ms, event };
     (0_u64..).zip(events).map(stamped).collect()
+}
+
+fn entitle(events: &mut [Stamped], new: Title) {
+    let RunEvent::Began(Began { title, .. }) = &mut events[0].event else { panic!("no beginning") };
+    *title = new;
 }
 
 fn fold(events: &[Stamped]) -> (RunState, String) {
@@ -266,9 +271,8 @@ fn durations_are_as_exact_as_people_need() {
 #[test]
 fn a_removal_says_in_the_end_what_is_left_to_a_person() {
     let mut events = a_run();
-    if let RunEvent::Began { removes, .. } = &mut events[0].event {
-        *removes = Some(node("cp-3"));
-    }
+    let removal = Removal { node: node("cp-3"), addresses: Vec::new(), alive: false };
+    entitle(&mut events, Procedure::Remove(removal).title("lab"));
     let account = fold(&events).0.account_until(13_000);
     let left = vec![step("cp-1", "node-removed:cp-3")];
     for (outcome, expected) in [
@@ -287,9 +291,7 @@ fn a_removal_says_in_the_end_what_is_left_to_a_person() {
 fn rotation_is_shown_by_its_notes() {
     let mut events = a_run();
     events.truncate(1);
-    if let RunEvent::Began { rotates, .. } = &mut events[0].event {
-        *rotates = true;
-    }
+    entitle(&mut events, Title::rotation("lab"));
     let noted = |node, text: &str| RunEvent::Noted { node, text: text.to_owned() };
     let account = Account::default();
     let finished = |outcome| RunEvent::Finished { outcome, account: account.clone() };
@@ -307,9 +309,12 @@ fn rotation_is_shown_by_its_notes() {
    0.2 s         new roots are made
    0.2 s  cp-1   keeps trust bundle 2
 
-roots of cluster lab: waiting for nodes, see above
-next: run the same command again once they answer; --without NODE leaves one behind, \
-         which has to be enrolled again
+cluster lab: what is left must not be begun now
+  cp-10: off
+next: see to the above, then run `quorate trust rotate` again
+  --without NODE leaves one behind, which has to be enrolled again
+of 0.0 s: kubeadm 0.0 s, packages 0.0 s, images 0.0 s, waiting for Kubernetes 0.0 s, \
+         quorate itself 0.0 s (0.0 %)
 "
     );
     let (name, of_node) = &state.nodes[0];

@@ -29,6 +29,7 @@ pub enum ClusterGoal {
     ClusterDns(KubeNode),
     /// The Node object is gone, and so are its pods in kube-system. A person asked for it.
     NodeRemoved(NodeRemoval),
+    NodeScheduling(Scheduling),
 }
 
 /// The cluster lets nodes join, by the material that came with the order.
@@ -63,6 +64,22 @@ pub struct NodeRemoval {
     pub alive: bool,
 }
 
+/// Whether a node takes new pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduling {
+    pub node: NodeName,
+    /// The field of the Node object's spec.
+    pub unschedulable: bool,
+}
+
+impl Scheduling {
+    pub(super) fn label(&self) -> String {
+        let state = if self.unschedulable { "unschedulable" } else { "schedulable" };
+        format!("{} as {state}", self.node)
+    }
+}
+
 impl ClusterGoal {
     pub(super) fn validate(&self) -> Result<(), Invalid> {
         match self {
@@ -74,7 +91,10 @@ impl ClusterGoal {
             | Self::EndpointReady(on)
             | Self::ClusterDns(on) => on.validate(),
             Self::Network(goal) => goal.validate(),
-            Self::NodeReady(_) | Self::SystemPodsReady | Self::NodeRemoved(_) => Ok(()),
+            Self::NodeReady(_)
+            | Self::SystemPodsReady
+            | Self::NodeRemoved(_)
+            | Self::NodeScheduling(_) => Ok(()),
         }
     }
 }

@@ -12,7 +12,7 @@ mod table;
 mod validate;
 
 pub use balancer::{Backend, BalancerGoal, HealthCheck, LoadBalancer};
-pub use cluster::{ClusterGoal, Manifest, NodeRemoval, Offer};
+pub use cluster::{ClusterGoal, Manifest, NodeRemoval, Offer, Scheduling};
 pub use etcd::{EtcdGoal, MemberRemoval};
 pub use host::{
     HostGoal, Hosts, KernelModules, Package, PackageSource, Packages, Service, Sysctls,

@@ -318,6 +318,9 @@ table! {
         NodeRemoved "node-removed" named |removal| removal.node.as_str(),
             => text("deleting node {} and its system pods", "node {} and its system pods are gone")
                 .by_admin().asks(Asks::Api);
+        NodeScheduling "node-scheduling"
+            named |it| it.node.as_str(), shown |it| it.label(),
+            => text("marking node {}", "the cluster has node {}").within_s(60).asks(Asks::Api);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What must never be, looked for after every event.
 
-use quorate::plan::Procedure;
+use quorate::procedure::Procedure;
 use quorate_proto::Goal;
 use quorate_proto::goal::{Entry, EtcdGoal, KubeadmGoal};
 

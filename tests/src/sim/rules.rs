@@ -1,6 +1,7 @@
 //! The rules of the design that can be left out, to see that each is needed.
 
-use quorate::plan::{Blocked, Findings, Holder, Lane, Observed, Outline, Plan, Procedure, pending};
+use quorate::plan::{Blocked, Findings, Holder, Lane, Observed, Outline, Plan, pending};
+use quorate::procedure::Procedure;
 use quorate::run::machine::Planner;
 use quorate::spec::ClusterSpec;
 

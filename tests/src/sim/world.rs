@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate::plan::Procedure;
+use quorate::procedure::Procedure;
 use quorate::spec::{ClusterSpec, Role};
 use quorate_proto::goal::Kind;
 use quorate_proto::{Machine, NodeName, RunId, StepId};

@@ -11,6 +11,7 @@ mod kubectl;
 mod network;
 mod node_ready;
 mod node_removed;
+mod node_scheduling;
 pub(in crate::goal) mod read;
 mod system_pods;
 #[cfg(test)]
@@ -41,4 +42,5 @@ ensure_each!(ClusterGoal {
     Self::EndpointReady(node) => EndpointReady(node),
     Self::ClusterDns(node) => ClusterDns(node),
     Self::NodeRemoved(goal) => goal,
+    Self::NodeScheduling(goal) => node_scheduling::NodeScheduling(goal),
 });

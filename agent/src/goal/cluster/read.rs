@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use quorate_proto::Drift;
 use quorate_proto::goal::KubeNode;
+use quorate_proto::{Drift, NodeFacts};
 use serde_json::Value;
 
+use crate::facts;
 use crate::host::{ApiMethod, ApiRequest, ApiServer, Host, HostError};
 
 /// What the API says about one path.
@@ -37,6 +38,20 @@ pub(in crate::goal) async fn get(
         404 => Ok(Reply::Absent),
         403 => Ok(Reply::NoRights),
         status => Err(refusal("GET", path, status, &answer.body)),
+    }
+}
+
+/// Lists the cluster's nodes as `kubectl get nodes` does, a fraction of their objects; `None` where the
+/// administrator has no rights yet.
+pub(super) async fn nodes(host: &dyn Host) -> Result<Option<Vec<NodeFacts>>, HostError> {
+    let path = "/api/v1/nodes";
+    let (method, at) = (ApiMethod::Table, ApiServer::Own);
+    let answer = host.api(&ApiRequest { method, path: path.to_owned(), at }).await?;
+    let table = facts::rows(&answer.body).filter(|_| answer.status == 200);
+    match (table, answer.status) {
+        (Some(nodes), _) => Ok(Some(nodes)),
+        (None, 403) => Ok(None),
+        (None, status) => Err(refusal("GET", path, status, &answer.body)),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::progress::Progress;
 mod guards;
 mod removal;
 mod repairs;
+mod scheduling;
 
 const FLANNEL: &str = "kind: DaemonSet\n\
                        metadata: {name: kube-flannel-ds, namespace: kube-flannel}\n";
@@ -27,6 +28,7 @@ pub(in crate::goal) fn in_turn() -> Vec<Goal> {
     let mut goals = founding();
     goals.push(Goal::Etcd(EtcdGoal::EtcdHealthy(sample::node(Entry::Founder))));
     goals.extend(removing());
+    goals.extend(scheduling::cordoning());
     goals
 }
 

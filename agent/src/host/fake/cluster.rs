@@ -61,7 +61,7 @@ pub(super) fn run(state: &mut State, command: &Command) -> Option<Result<Output,
             Ok(kubeadm::kubeconfig_user(state))
         }
         "kubeadm" => kubeadm::run(state, &args),
-        "kubectl" => objects::apply(state, &args),
+        "kubectl" => objects::kubectl(state, &args),
         "kubelet" => Ok(printed("Kubernetes v1.35.4\n")),
         "journalctl" => Ok(printed(&state.systemd.journal)),
         _ => return None,
@@ -108,12 +108,11 @@ pub(super) fn api(state: &mut State, request: &ApiRequest) -> Result<ApiAnswer, 
         return Ok(answer(403, Value::Null));
     }
     match request.method {
-        ApiMethod::Get | ApiMethod::Table => {
-            Ok(match objects::get(&cluster.shared(), &request.path) {
-                Some(body) => answer(200, body),
-                None => answer(404, Value::Null),
-            })
-        }
+        ApiMethod::Get => Ok(match objects::get(&cluster.shared(), &request.path) {
+            Some(body) => answer(200, body),
+            None => answer(404, Value::Null),
+        }),
+        ApiMethod::Table => Ok(answer(200, objects::table_of_nodes(&cluster.shared()))),
         ApiMethod::Delete => delete(state, &request.path),
     }
 }

@@ -8,7 +8,7 @@ mod shown;
 
 use std::sync::{Arc, Mutex};
 
-use quorate_proto::goal::HostGoal;
+use quorate_proto::goal::{HostGoal, Scheduling};
 use quorate_proto::{Event, Goal, RunId, StepId, Term};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use self::fake::{FakeFleet, Fault, node, order_of_another};
 use super::{DriveError, Request, apply, draw_up, survey};
 use crate::fleet::Fleet;
-use crate::plan::{Procedure, Removal};
-use crate::run::{Outcome, RunEvent, RunState, Stamped, View};
+use crate::procedure::{Procedure, Removal};
+use crate::run::{Began, Outcome, RunEvent, RunState, Stamped, View};
 use crate::spec::{self, ClusterSpec};
 use crate::store::{Store, StoredEvent};
 use crate::ui::{plain, runs_text};
@@ -167,8 +167,28 @@ async fn a_removal_is_a_run_like_any_other_with_steps_of_its_own() {
     }
     assert_eq!(site.fleet.applied("cp-1", "node-removed:worker-9"), 1);
     let stored = site.stored();
-    let RunEvent::Began { removes, .. } = &stored[0].event else { panic!("{stored:?}") };
-    assert_eq!(removes.as_ref(), Some(&node("worker-9")));
+    let RunEvent::Began(Began { title, .. }) = &stored[0].event else { panic!("{stored:?}") };
+    assert_eq!(title.subject.as_ref(), Some(&node("worker-9")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cordon_is_one_step_and_then_nothing_to_do() {
+    let site = Site::new();
+    site.apply().await;
+    let orders = site.fleet.orders();
+    let scheduling = Scheduling { node: node("worker-1"), unschedulable: true };
+    for ending in [
+        "worker-1 is cordoned in cluster lab: 1 step done in ",
+        "nothing to do: worker-1 is unschedulable in cluster lab already (",
+    ] {
+        let procedure = Procedure::Cordon(scheduling.clone());
+        assert_eq!(site.carry_out(procedure).await, Outcome::Holds);
+        let printed = site.printed.lock().unwrap().clone();
+        assert!(printed.contains("), to cordon worker-1\n"), "{printed}");
+        assert!(printed.contains(ending), "{printed}");
+    }
+    assert_eq!(site.fleet.orders(), orders + 1);
+    assert_eq!(site.fleet.applied("cp-1", "node-scheduling:worker-1"), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,7 +402,7 @@ async fn an_operation_of_another_run_is_followed_before_the_node_gets_orders() {
     assert_eq!(site.seen(|event| matches!(event, RunEvent::Followed { .. })), 1);
     assert_eq!(site.fleet.applied("cp-1", "swap-off"), 1);
     let began = site.stored().remove(0).event;
-    assert!(matches!(began, RunEvent::Began { term: 4, .. }), "{began:?}");
+    assert!(matches!(began, RunEvent::Began(Began { term: 4, .. })), "{began:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use super::fake::order_of_another;
 use super::{Fault, Site};
 use crate::driver::{Drawn, check, draw_up, survey};
 use crate::fleet::Fleet;
-use crate::plan::Procedure;
+use crate::procedure::Procedure;
 use crate::status::{Runs, Status};
 use crate::ui::{drift_text, json, plan_text, status_text};
 use quorate_proto::goal::HostGoal;
@@ -17,6 +17,11 @@ impl Site {
         let fleet: Arc<dyn Fleet> = Arc::new(self.fleet.clone());
         let seen = survey(&fleet, &self.spec, None).await;
         draw_up(&fleet, &self.spec, &Procedure::BringUp, seen).await.unwrap()
+    }
+
+    async fn planned(&self) -> String {
+        let title = Procedure::BringUp.title(&self.spec.name);
+        plan_text::text(&self.spec, &title, &self.drawn().await.plan)
     }
 
     async fn verified(&self) -> String {
@@ -40,7 +45,7 @@ async fn a_plan_says_for_each_node_what_changes_and_why_and_what_etcd_bears() {
     let site = Site::new();
     site.fleet.fault("cp-3", "etcd-member", &[Fault::Fails]);
     site.apply().await;
-    let text = plan_text::text(&site.spec, &site.drawn().await.plan);
+    let text = site.planned().await;
     let start = "cluster lab: ";
     let cp_3 = "\ncp-3 (10.0.0.13)\n  joining etcd (restarts ";
     let why = "\n      etcd-member: not so -> so\n";
@@ -61,7 +66,7 @@ next: `quorate apply` does this
 async fn a_plan_of_a_whole_cluster_says_that_nothing_is_to_do() {
     let site = Site::new();
     site.apply().await;
-    let text = plan_text::text(&site.spec, &site.drawn().await.plan);
+    let text = site.planned().await;
     assert!(text.starts_with("nothing to do: cluster lab is as specified ("), "{text}");
 }
 
@@ -70,7 +75,7 @@ async fn a_plan_names_what_is_held_back_by_a_silent_node() {
     let site = Site::new();
     site.apply().await;
     site.fleet.silence("worker-1", true);
-    let text = plan_text::text(&site.spec, &site.drawn().await.plan);
+    let text = site.planned().await;
     assert!(text.contains("worker-1 does not answer (no route to host)"), "{text}");
     assert!(text.contains("cannot be done before worker-1 answers again"), "{text}");
 }
@@ -80,7 +85,8 @@ async fn a_plan_says_in_words_what_still_runs_and_each_restart_once() {
     let site = Site::new();
     order_of_another(&site.fleet, "cp-1", Goal::Host(HostGoal::SwapOff)).await;
     let plan = site.drawn().await.plan;
-    for text in [plan_text::text(&site.spec, &plan), plan_text::brief(&site.spec, &plan)] {
+    let whole = plan_text::text(&site.spec, &Procedure::BringUp.title("lab"), &plan);
+    for text in [whole, plan_text::brief(&site.spec, &plan)] {
         let line = "  cp-1 is still turning swap off for an earlier run; this run follows it\n";
         assert!(text.contains(line), "{text}");
     }

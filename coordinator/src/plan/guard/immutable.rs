@@ -48,7 +48,7 @@ impl fmt::Display for Edit {
 ///
 /// # Errors
 /// Names every such field with both values.
-pub(in crate::plan) fn check(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
+pub(crate) fn check(spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
     let mut edits: Vec<Edit> = Vec::new();
     for node in &spec.nodes {
         let Some(facts) = observed.facts(&node.name) else { continue };

@@ -11,7 +11,8 @@ use quorate_proto::{NodeName, Term};
 
 use super::effect::{Call, Input, Turn};
 use super::survey::{Barred, Checks, Drawn, Survey, answering, silent};
-use crate::plan::{Blocked, Findings, Observed, Outline, Plan, Procedure, pending};
+use crate::plan::{Blocked, Findings, Observed, Outline, Plan, pending};
+use crate::procedure::Procedure;
 use crate::run::RunEvent;
 use crate::spec::ClusterSpec;
 

@@ -39,11 +39,40 @@ pub(super) fn get(shared: &Shared, path: &str) -> Option<Value> {
     Some(json!({"items": items}))
 }
 
-/// `kubectl apply -f FILE`
-pub(super) fn apply(state: &mut State, args: &[&str]) -> Result<Output, HostError> {
-    let Some(file) = args.last().filter(|_| args.contains(&"apply")) else {
-        return Ok(complaint(1, "kubectl: only apply is modelled\n"));
+/// The nodes as `kubectl get nodes -o wide` lists them.
+pub(super) fn table_of_nodes(shared: &Shared) -> Value {
+    let columns = ["Name", "Status", "Version", "Internal-IP"].map(|name| json!({"name": name}));
+    let nodes = get(shared, NODES).unwrap_or_default();
+    let rows = nodes.get("items").and_then(Value::as_array).into_iter().flatten().map(|node| {
+        let is_ready = node.pointer("/status/conditions/0/status") == Some(&json!("True"));
+        let ready = if is_ready { "Ready" } else { "NotReady" };
+        json!({"cells": [node.pointer("/metadata/name"), ready, "v1.35.4", "<none>"]})
+    });
+    json!({"columnDefinitions": columns, "rows": rows.collect::<Vec<_>>()})
+}
+
+/// `kubectl apply -f FILE`, `kubectl cordon NODE` and `kubectl uncordon NODE`
+pub(super) fn kubectl(state: &mut State, args: &[&str]) -> Result<Output, HostError> {
+    match args {
+        [.., verb @ ("cordon" | "uncordon"), node] => cordon(state, node, *verb == "cordon"),
+        [.., file] if args.contains(&"apply") => apply(state, file),
+        _ => Ok(complaint(1, "kubectl: this is not modelled\n")),
+    }
+}
+
+fn cordon(state: &mut State, node: &str, unschedulable: bool) -> Result<Output, HostError> {
+    let path = format!("{NODES}/{node}");
+    let known = state.cluster.shared().objects.get(&path).cloned();
+    let Some(Value::Object(mut object)) = known else {
+        return Ok(complaint(1, "Error from server (NotFound)\n"));
     };
+    let spec = if unschedulable { json!({"unschedulable": true}) } else { json!({}) };
+    object.insert("spec".to_owned(), spec);
+    put(state, &path, object.into())?;
+    Ok(printed("node cordoned\n"))
+}
+
+fn apply(state: &mut State, file: &str) -> Result<Output, HostError> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(&state.text(file)).unwrap_or_default();
     for document in documents {
         let text = |pointer| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();

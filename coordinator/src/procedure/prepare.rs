@@ -8,7 +8,7 @@ use quorate_proto::goal::{
 };
 use quorate_proto::{Goal, StepId};
 
-use super::draft::Draft;
+use crate::plan::Draft;
 use crate::spec::{ClusterSpec, NodeSpec, Plugin, Role};
 
 /// kubeadm's preflight asks for these programs, and kubeadm's own packages do not bring them all.

@@ -8,51 +8,65 @@ use std::collections::BTreeMap;
 use quorate_proto::goal::{
     Backend, BalancerGoal, ClusterGoal, Entry, EtcdGoal, KubeadmGoal, LoadBalancer, Material, Offer,
 };
-use quorate_proto::{Goal, NodeName, StepId};
+use quorate_proto::{Goal, NodeName, StepId, trust};
 
-use super::draft::Draft;
-use super::guard::immutable;
 use super::prepare::prepare;
-use super::standing::Standing;
-use super::{Blocked, Lane, Observed, Outline, machines};
+use super::{Steps, Title};
+use crate::plan::{
+    Blocked, Draft, Lane, Observed, Outline, Standing, check_immutable, check_machines,
+};
 use crate::spec::{ClusterSpec, NodeSpec, Plugin, Role};
 
-/// Lists every step that the specification asks for.
-///
-/// # Errors
-/// Where the facts leave a decision to a person, such as which of two clusters is meant.
-pub fn outline(spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Blocked> {
-    machines::check(spec, observed)?;
-    let standing = Standing::of(spec, observed)?;
-    if standing.initialised {
-        immutable::check(spec, observed)?;
+/// The cluster becomes what the specification says.
+pub(super) struct BringUp;
+
+impl Steps for BringUp {
+    fn title(&self, cluster: &str) -> Title {
+        let done = format!("cluster {cluster} is as specified");
+        let command = "quorate apply".to_owned();
+        Title { command, idle: done.clone(), done, ..Title::default() }
     }
-    let mut up = BringUp::new(spec, standing)?;
 
-    up.prepare_machines();
-    let balanced = up.balance_load();
-
-    let seat = up.seat;
-    let mut first = up.raise(seat, None);
-    let Access { access, offer } = up.give_access(&first, &balanced);
-    up.settle(&mut first, None);
-    let network = up.equip(&first, &access);
-
-    let mut planes = vec![first];
-    for node in spec.with_role(Role::ControlPlane).filter(|node| node.name != seat.name) {
-        let mut plane = up.raise(node, Some(&offer));
-        up.settle(&mut plane, Some(&offer));
-        planes.push(plane);
+    fn least_role(&self) -> trust::Role {
+        trust::Role::Operator
     }
-    let workers = up.join_workers(&offer);
-    up.withdraw_offer();
 
-    up.verify(&Risen { planes, workers, balanced, network });
-    Ok(up.draft.finish())
+    fn preconditions(&self, spec: &ClusterSpec, observed: &Observed) -> Result<(), Blocked> {
+        check_machines(spec, observed)?;
+        if Standing::of(spec, observed)?.initialised {
+            check_immutable(spec, observed)?;
+        }
+        Ok(())
+    }
+
+    fn steps(&self, spec: &ClusterSpec, observed: &Observed) -> Result<Outline, Blocked> {
+        let mut up = Listing::new(spec, Standing::of(spec, observed)?)?;
+
+        up.prepare_machines();
+        let balanced = up.balance_load();
+
+        let seat = up.seat;
+        let mut first = up.raise(seat, None);
+        let Access { access, offer } = up.give_access(&first, &balanced);
+        up.settle(&mut first, None);
+        let network = up.equip(&first, &access);
+
+        let mut planes = vec![first];
+        for node in spec.with_role(Role::ControlPlane).filter(|node| node.name != seat.name) {
+            let mut plane = up.raise(node, Some(&offer));
+            up.settle(&mut plane, Some(&offer));
+            planes.push(plane);
+        }
+        let workers = up.join_workers(&offer);
+        up.withdraw_offer();
+
+        up.verify(&Risen { planes, workers, balanced, network });
+        Ok(up.draft.finish())
+    }
 }
 
-/// The procedure under way: what is listed so far, and where once-per-cluster goals are asked.
-struct BringUp<'a> {
+/// What is listed so far, and where once-per-cluster goals are asked.
+struct Listing<'a> {
     spec: &'a ClusterSpec,
     standing: Standing,
     seat: &'a NodeSpec,
@@ -84,12 +98,11 @@ struct Risen<'a> {
     network: Vec<StepId>,
 }
 
-impl<'a> BringUp<'a> {
+impl<'a> Listing<'a> {
     fn new(spec: &'a ClusterSpec, standing: Standing) -> Result<Self, Blocked> {
-        let seat = spec.with_role(Role::ControlPlane).find(|node| node.name == standing.seat);
         Ok(Self {
             spec,
-            seat: seat.ok_or(Blocked::NoControlPlane)?,
+            seat: standing.seat(spec)?,
             draft: Draft::new(spec, &standing),
             standing,
             prepared: BTreeMap::new(),
