@@ -97,7 +97,7 @@ fn of_cluster(goal: &ClusterGoal) -> Box<dyn Ensure + '_> {
         ClusterGoal::JoinOffered(offer) => Box::new(cluster::JoinOffered(offer)),
         ClusterGoal::JoinWithdrawn(node) => Box::new(cluster::JoinWithdrawn(node)),
         ClusterGoal::Network(manifest) => Box::new(cluster::Network(manifest)),
-        ClusterGoal::NodeReady(node) => Box::new(cluster::NodeReady(node)),
+        ClusterGoal::NodesReady(nodes) => Box::new(cluster::NodesReady(nodes)),
         ClusterGoal::SystemPodsReady => Box::new(cluster::SystemPodsReady),
         ClusterGoal::EndpointReady(node) => Box::new(cluster::EndpointReady(node)),
         ClusterGoal::ClusterDns(node) => Box::new(cluster::ClusterDns(node)),

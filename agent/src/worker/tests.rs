@@ -150,14 +150,14 @@ impl Host for TestHost {
     }
 }
 
-/// Holds once `/holds` exists. `SwapOff` waits for the gate, `SystemPodsReady` panics, `NodeReady`
+/// Holds once `/holds` exists. `SwapOff` waits for the gate, `SystemPodsReady` panics, `NodesReady`
 /// is never checked to its end, any other fails.
 struct TestGoal<'a>(&'a Goal);
 
 #[async_trait]
 impl Ensure for TestGoal<'_> {
     async fn check(&self, host: &dyn Host) -> Result<Finding, HostError> {
-        if let Goal::Cluster(ClusterGoal::NodeReady(_)) = self.0 {
+        if let Goal::Cluster(ClusterGoal::NodesReady(_)) = self.0 {
             std::future::pending::<()>().await;
         }
         let drift = Drift::new("/holds", "missing", "present");
@@ -485,7 +485,8 @@ async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
 async fn findings_keep_the_order_of_their_goals_and_a_check_has_a_deadline() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
-    let silent = Goal::Cluster(ClusterGoal::NodeReady(NodeName::try_from("cp-1").unwrap()));
+    let silent =
+        Goal::Cluster(ClusterGoal::NodesReady([NodeName::try_from("cp-1").unwrap()].into()));
     let found = open(&host).await.check(&[SWAP_OFF, silent, PODS_READY]).await;
     let why = "the check did not end within 5 s".to_owned();
     assert_eq!(found, [Finding::Satisfied, Finding::Unknown { why }, Finding::Satisfied]);
