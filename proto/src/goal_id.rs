@@ -1,4 +1,4 @@
-//! The id of a goal: `etcd-member`, or with a name `node-ready:cp-1`.
+//! The id of a goal: `etcd-member`, or with a name `node-removed:cp-3`.
 
 use std::fmt;
 
@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn any_text_survives_as_id() {
-        for text in ["etcd-member", "node-ready:cp-1", "hosts:", "etcd-defragmented:cp-1", "", ":"]
+        for text in
+            ["etcd-member", "node-removed:cp-3", "hosts:", "etcd-defragmented:cp-1", "", ":"]
         {
             let id: GoalId = serde_json::from_value(text.into()).unwrap();
             assert_eq!(serde_json::to_value(&id).unwrap(), text);
@@ -102,8 +103,8 @@ mod tests {
 
     #[test]
     fn id_of_known_kind_is_typed() {
-        let named = GoalId::Known { kind: Kind::NodeReady, name: Some("cp-1".to_owned()) };
-        assert_eq!(GoalId::from("node-ready:cp-1"), named);
+        let named = GoalId::Known { kind: Kind::NodeRemoved, name: Some("cp-3".to_owned()) };
+        assert_eq!(GoalId::from("node-removed:cp-3"), named);
         assert_eq!(GoalId::from("etcd-member"), Kind::EtcdMember.into());
         assert_eq!(GoalId::from("etcd-member-2").kind(), None);
     }
@@ -112,7 +113,7 @@ mod tests {
     fn words_name_the_subject() {
         let doing = |id: &str| GoalId::from(id).doing();
         assert_eq!(doing("etcd-member"), "joining etcd");
-        assert_eq!(doing("node-ready:cp-1"), "waiting for node cp-1 to be Ready");
+        assert_eq!(doing("node-removed:cp-3"), "deleting node cp-3 and its system pods");
         assert_eq!(doing("network"), "installing the network plugin");
         assert_eq!(doing("etcd-defragmented"), "working on etcd-defragmented");
     }

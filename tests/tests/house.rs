@@ -196,8 +196,7 @@ fn cases_of(cell: &str) -> Vec<u32> {
 const OF_GOALS: [&str; 3] = ["proto/src/goal/", "agent/src/goal/", "coordinator/src/procedure/"];
 
 /// Where goals of the membership, of joins and of removals are named beside that.
-const OF_SOME_GOALS: [(&str, &[Kind]); 10] = [
-    ("coordinator/src/plan/lanes.rs", &[Kind::NodeReady]),
+const OF_SOME_GOALS: [(&str, &[Kind]); 9] = [
     ("coordinator/src/plan/membership.rs", &[Kind::EtcdMember, Kind::EtcdHealthy]),
     ("coordinator/src/plan/membership/removal.rs", &[Kind::EtcdMember, Kind::EtcdMemberRemoved]),
     ("coordinator/src/plan/mod.rs", &[Kind::EtcdMemberRemoved, Kind::NodeRemoved]),
@@ -235,7 +234,7 @@ const OF_SOME_GOALS: [(&str, &[Kind]); 10] = [
             Kind::Network,
             Kind::JoinOffered,
             Kind::JoinWithdrawn,
-            Kind::NodeReady,
+            Kind::NodesReady,
             Kind::SystemPodsReady,
             Kind::ClusterDns,
             Kind::EndpointReady,

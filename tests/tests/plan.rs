@@ -300,6 +300,33 @@ fn a_node_of_ipv6_is_known_by_its_peer_address() {
     assert!(steps.contains(&&name("cp-3")), "{steps:?}");
 }
 
+#[test]
+fn another_worker_changes_no_other_node() {
+    let of_others = |workers| {
+        let steps = bare(sample(3, workers)).steps.into_iter();
+        let prepares = |step: &quorate::plan::Step| matches!(step.goal, Goal::Host(_));
+        let known = |step: &quorate::plan::Step| step.id.node != name("worker-3");
+        steps.filter(|step| prepares(step) && known(step)).collect::<Vec<_>>()
+    };
+    assert_eq!(of_others(2), of_others(3));
+}
+
+#[test]
+fn hosts_names_what_a_node_needs() {
+    let mut spec = sample(3, 2);
+    let named = |spec: &ClusterSpec, node: &str| {
+        let goal = find(&bare(spec.clone()), node, "hosts").goal.clone();
+        let Goal::Host(HostGoal::Hosts(hosts)) = goal else { panic!("{goal:?}") };
+        hosts.entries.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(named(&spec, "worker-1"), "worker-1");
+    assert_eq!(named(&spec, "cp-1"), "cp-1 cp-2 cp-3");
+    assert_eq!(named(&spec, "lb-1"), "cp-1 cp-2 cp-3 lb-1");
+    spec.endpoint.host = "lb-1".to_owned();
+    assert_eq!(named(&spec, "worker-1"), "lb-1 worker-1");
+    assert_eq!(named(&spec, "cp-1"), "cp-1 cp-2 cp-3 lb-1");
+}
+
 /// All system pods are ready where there are none yet.
 #[test]
 fn the_clusters_dns_is_not_waited_for_before_it_is_installed() {

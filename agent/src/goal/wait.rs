@@ -7,6 +7,8 @@ use quorate_proto::{ActivityKind, Finding, in_one_line};
 use super::{Ensure, Work};
 use crate::host::{Host, HostError};
 
+/// Differences that a failure names.
+const NAMED: usize = 10;
 /// Short beside anything that Kubernetes does, long beside the check itself.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -21,12 +23,20 @@ pub(super) async fn until(
 ) -> Result<(), HostError> {
     work.progress.doing(ActivityKind::Wait, format!("waiting until {what}"));
     let begun_ms = host.uptime_ms();
+    let mut to_go = 1;
     loop {
         let found = match goal.check(host).await {
             Ok(Finding::Satisfied) => return Ok(()),
             Ok(Finding::Drifted(drifts)) => {
+                if drifts.len() != to_go {
+                    to_go = drifts.len();
+                    let text = format!("waiting until {what}, {to_go} to go");
+                    work.progress.doing(ActivityKind::Wait, text);
+                }
                 let each = drifts.iter().map(|drift| format!("{}: {}", drift.what, drift.found));
-                each.collect::<Vec<_>>().join("; ")
+                let more = to_go.saturating_sub(NAMED);
+                let more = (more > 0).then(|| format!("and {more} more"));
+                each.take(NAMED).chain(more).collect::<Vec<_>>().join("; ")
             }
             Ok(Finding::Unknown { why }) => why,
             Ok(Finding::Refused { why }) | Err(HostError::Refused(why)) => {

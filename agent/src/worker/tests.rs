@@ -317,7 +317,8 @@ async fn a_damaged_ledger_is_refused_and_left_as_it_is() {
 async fn findings_keep_the_order_of_their_goals_and_a_check_has_a_deadline() {
     let host = Arc::new(TestHost::default());
     host.put("/holds", b"");
-    let silent = Goal::Cluster(ClusterGoal::NodeReady(NodeName::try_from("cp-1").unwrap()));
+    let silent =
+        Goal::Cluster(ClusterGoal::NodesReady([NodeName::try_from("cp-1").unwrap()].into()));
     let found = open(&host).await.check(&[SWAP_OFF, silent, PODS_READY]).await;
     let why = "the check did not end within 5 s".to_owned();
     assert_eq!(found, [Finding::Satisfied, Finding::Unknown { why }, Finding::Satisfied]);

@@ -2,19 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_proto::goal::ClusterGoal;
-use quorate_proto::{Goal, NodeName, UnderWay};
+use quorate_proto::{NodeName, UnderWay};
 
 use super::left::{HeldSlot, Holder, Warning};
 use super::membership::has_joined;
-use super::{Findings, Lane, Observed, Outline, Sight, Step};
+use super::{Lane, Observed, Outline, Sight, Step};
 
 /// A silent node holds a place in every lane that it has a step in, and so does an operation under
 /// way. The place is free only where another node's word shows that the join is over, or that there
 /// is nothing to join yet.
 pub(super) fn held_slots(
     outline: &Outline,
-    findings: &Findings,
     observed: &Observed,
     under_way: &BTreeMap<NodeName, UnderWay>,
 ) -> Vec<HeldSlot> {
@@ -27,7 +25,7 @@ pub(super) fn held_slots(
     for step in outline.steps.iter().filter(|step| step.lane != Lane::Free) {
         let node = &step.id.node;
         let by = if observed.silence(node).is_some() {
-            if !founded || is_over(step, findings, observed) {
+            if !founded || is_over(step, observed) {
                 continue;
             }
             Holder::Silence
@@ -44,15 +42,12 @@ pub(super) fn held_slots(
     held
 }
 
-fn is_over(step: &Step, findings: &Findings, observed: &Observed) -> bool {
+fn is_over(step: &Step, observed: &Observed) -> bool {
     let node = &step.id.node;
     match step.lane {
         Lane::Free => true,
         Lane::Membership => has_joined(node, observed),
-        Lane::WorkerJoins { .. } => {
-            let ready = Goal::Cluster(ClusterGoal::NodeReady(node.clone())).id();
-            findings.iter().any(|(id, finding)| id.goal == ready && finding.is_satisfied())
-        }
+        Lane::WorkerJoins { .. } => observed.is_ready(node),
     }
 }
 

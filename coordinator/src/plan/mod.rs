@@ -120,6 +120,11 @@ impl Observed {
         self.nodes.keys().find_map(told).unwrap_or_default()
     }
 
+    /// Whether a node is Ready, by the word of an API server: then its join is over.
+    pub(crate) fn is_ready(&self, node: &NodeName) -> bool {
+        self.cluster_nodes().iter().any(|known| known.name == node.as_str() && known.ready)
+    }
+
     /// Nodes of the cluster that the specification does not have.
     pub fn unspecified(&self) -> impl Iterator<Item = &NodeFacts> {
         let named = |node: &&NodeFacts| self.nodes.keys().any(|name| name.as_str() == node.name);

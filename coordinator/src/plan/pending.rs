@@ -37,7 +37,7 @@ pub fn pending(
         .map(|(step, _)| step)
         .collect();
     let gate = membership::gate(&left, &holding, observed)?;
-    let held = held_slots(outline, findings, observed, &under_way);
+    let held = held_slots(outline, observed, &under_way);
 
     let mut plan = Plan {
         tolerance: (gate.before != gate.after)

@@ -60,7 +60,7 @@ impl Steps for BringUp {
         let workers = up.join_workers(&offer);
         up.withdraw_offer();
 
-        up.verify(&Risen { planes, workers, balanced, network });
+        up.verify(&Risen { planes, workers, balanced, network }, observed);
         Ok(up.draft.finish())
     }
 }
@@ -229,7 +229,7 @@ impl<'a> Listing<'a> {
     }
 
     /// The guide's step 5, and more: what must be true of the whole.
-    fn verify(&mut self, risen: &Risen<'_>) {
+    fn verify(&mut self, risen: &Risen<'_>, observed: &Observed) {
         let seat = &self.seat.name;
         let kube = self.draft.kube(self.seat, self.standing.entry(seat));
         let members: Vec<_> = risen.planes.iter().map(|plane| plane.member.clone()).collect();
@@ -237,16 +237,18 @@ impl<'a> Listing<'a> {
 
         let planes = risen.planes.iter().map(|plane| (&plane.node.name, &plane.settled));
         let workers = risen.workers.iter().map(|(node, joined)| (*node, joined));
-        let mut settled = risen.network.clone();
-        for (node, joined) in planes.chain(workers) {
-            let mut after = risen.network.clone();
-            after.push(joined.clone());
-            settled.push(self.draft.add(
-                seat,
-                Goal::Cluster(ClusterGoal::NodeReady(node.clone())),
-                &after,
-            ));
-        }
+        // A node that may still be joining holds up what waits for its pods, not the readiness of others.
+        let is_awaited = |node| observed.silence(node).is_none() || observed.is_ready(node);
+        let (awaited, absent): (Vec<_>, Vec<_>) =
+            planes.chain(workers).partition(|(node, _)| is_awaited(node));
+        let nodes = awaited.iter().map(|(node, _)| (*node).clone()).collect();
+        let answers = |(node, _): &&(&NodeName, &StepId)| observed.silence(node).is_none();
+        let joined = awaited.iter().filter(answers).map(|(_, joined)| (*joined).clone());
+        let after: Vec<StepId> = risen.network.iter().cloned().chain(joined).collect();
+        let ready = Goal::Cluster(ClusterGoal::NodesReady(nodes));
+        let mut settled = vec![self.draft.add(seat, ready, &after)];
+        settled.extend(risen.network.iter().cloned());
+        settled.extend(absent.iter().map(|(_, joined)| (*joined).clone()));
         let mut serving = risen.network.clone();
         // Where CoreDNS is not installed yet, no pod of it is seen to be missing.
         serving.push(self.draft.add(seat, Goal::Cluster(ClusterGoal::SystemPodsReady), &settled));

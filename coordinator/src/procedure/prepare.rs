@@ -36,8 +36,18 @@ fn is_kubernetes(node: &NodeSpec) -> bool {
     node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Worker)
 }
 
+/// Every node needs its own name, which kubeadm's preflight looks up, and the endpoint's; control planes
+/// and load balancers know the control planes by name too. No other node names a worker, so that a new
+/// one changes none of them.
 fn hosts(draft: &mut Draft, spec: &ClusterSpec, node: &NodeSpec) -> StepId {
-    let entries = spec.nodes.iter().map(|node| (node.name.clone(), node.address)).collect();
+    let is_worker = node.roles.contains(&Role::Worker);
+    let is_needed = |other: &&NodeSpec| {
+        other.name == node.name
+            || other.name.as_str() == spec.endpoint.host
+            || (!is_worker && other.roles.contains(&Role::ControlPlane))
+    };
+    let needed = spec.nodes.iter().filter(is_needed);
+    let entries = needed.map(|node| (node.name.clone(), node.address)).collect();
     draft.add(&node.name, Goal::Host(HostGoal::Hosts(Hosts { entries })), &[])
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use quorate_proto::goal::NODES;
 use quorate_proto::{AGENT_PORT, NodeName};
 
 use super::cluster::{NodeSpec, Role};
@@ -32,6 +33,12 @@ pub(super) fn nodes(file: &[file::Node], report: &mut Report) -> Vec<(NodeSpec, 
             let node = NodeSpec { name, address, agent_port: port(entry), roles: roles.clone() };
             nodes.push((node, path.clone()));
         }
+    }
+    if nodes.len() > NODES {
+        let message = format!("{} nodes are more than {NODES}", nodes.len());
+        let hint =
+            "Kubernetes is not tested with more nodes in one cluster: build several clusters";
+        report.error("spec.nodes", message, hint);
     }
     unique(&nodes, report);
     control_planes(file, report);

@@ -1,10 +1,12 @@
 //! Goals of the cluster as a whole; any control plane can bring them about.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::grammar as is;
 use super::kubeadm::KubeNode;
-use super::validate::{Invalid, text};
+use super::validate::{Invalid, at_most, text};
 use crate::digest::Sha256;
 use crate::id::NodeName;
 
@@ -20,7 +22,8 @@ pub enum ClusterGoal {
     /// No token and no certificates of ours are in the cluster.
     JoinWithdrawn(KubeNode),
     Network(Manifest),
-    NodeReady(NodeName),
+    /// These nodes are Ready. One goal for all of them, as one look at the cluster tells.
+    NodesReady(BTreeSet<NodeName>),
     /// Every static pod, addon and network pod in kube-system and the plugin's namespace is ready.
     SystemPodsReady,
     /// `/readyz` answers through the cluster's endpoint, and it is this cluster that answers.
@@ -91,10 +94,8 @@ impl ClusterGoal {
             | Self::EndpointReady(on)
             | Self::ClusterDns(on) => on.validate(),
             Self::Network(goal) => goal.validate(),
-            Self::NodeReady(_)
-            | Self::SystemPodsReady
-            | Self::NodeRemoved(_)
-            | Self::NodeScheduling(_) => Ok(()),
+            Self::NodesReady(nodes) => at_most(is::NODES, "the list of nodes", nodes.len()),
+            Self::SystemPodsReady | Self::NodeRemoved(_) | Self::NodeScheduling(_) => Ok(()),
         }
     }
 }

@@ -7,6 +7,9 @@ use std::net::IpAddr;
 
 /// Most items of any list or map.
 pub(super) const ITEMS: usize = 1024;
+/// Most nodes of a cluster, which is what Kubernetes is tested with
+/// (<https://kubernetes.io/docs/setup/best-practices/cluster-large/>).
+pub const NODES: usize = 5000;
 /// Longest text that is not a manifest, a key or a certificate.
 pub(super) const TEXT: usize = 4096;
 /// Largest manifest, as a specification takes it.

@@ -22,7 +22,7 @@ pub enum HostGoal {
     ServiceRunning(Service),
 }
 
-/// /etc/hosts names every node, in a block of our own.
+/// /etc/hosts names these nodes, in a block of our own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hosts {

@@ -14,6 +14,7 @@ mod validate;
 pub use balancer::{Backend, BalancerGoal, HealthCheck, LoadBalancer};
 pub use cluster::{ClusterGoal, Manifest, NodeRemoval, Offer, Scheduling};
 pub use etcd::{EtcdGoal, MemberRemoval};
+pub use grammar::NODES;
 pub use host::{
     HostGoal, Hosts, KernelModules, Package, PackageSource, Packages, Service, Sysctls,
 };

@@ -217,7 +217,7 @@ macro_rules! table {
 table! {
     Host(HostGoal) {
         Hosts "hosts"
-            => text("naming all nodes in /etc/hosts", "/etc/hosts names all nodes").within_s(60);
+            => text("naming nodes in /etc/hosts", "nodes are named in /etc/hosts").within_s(60);
         SwapOff "swap-off"
             => text("turning swap off", "swap is off").within_s(60);
         KernelModules "kernel-modules"
@@ -304,9 +304,9 @@ table! {
         Network "network" shown |manifest| manifest.name.clone(),
             => text("installing {the network plugin}", "{the network plugin} is installed")
                 .within_s(600).interrupts(Interruption::Network).asks(Asks::Api);
-        NodeReady "node-ready" named |node| node.as_str(),
-            => text("waiting for node {} to be Ready", "node {} is Ready").within_s(360)
-                .awaited().asks(Asks::Api);
+        NodesReady "nodes-ready"
+            => text("waiting for nodes to be Ready", "all nodes are Ready").within_s(360).awaited()
+                .asks(Asks::Api);
         SystemPodsReady "system-pods-ready"
             => text("waiting for the system's pods", "all system pods are ready").within_s(600)
                 .awaited().asks(Asks::Api);

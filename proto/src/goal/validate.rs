@@ -42,7 +42,11 @@ pub(super) fn text(
 }
 
 pub(super) fn few(field: &'static str, count: usize) -> Result<(), Invalid> {
-    if count <= is::ITEMS { Ok(()) } else { Err(Invalid::Many { field, count, most: is::ITEMS }) }
+    at_most(is::ITEMS, field, count)
+}
+
+pub(super) fn at_most(most: usize, field: &'static str, count: usize) -> Result<(), Invalid> {
+    if count <= most { Ok(()) } else { Err(Invalid::Many { field, count, most }) }
 }
 
 impl Goal {

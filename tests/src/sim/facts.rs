@@ -2,7 +2,9 @@
 
 use quorate::spec::Role;
 use quorate_proto::goal::Kind;
-use quorate_proto::{CaFacts, Facts, InForce, KubernetesFacts, NodeName, Sha256, UnderWay};
+use quorate_proto::{
+    CaFacts, Facts, InForce, KubernetesFacts, NodeFacts, NodeName, Sha256, UnderWay,
+};
 
 use super::world::SimCluster;
 
@@ -23,7 +25,7 @@ impl SimCluster {
             [("etcd", node.etcd_pod), ("kube-apiserver", self.holds(name, Kind::StaticPods))];
         Facts {
             audit: None,
-            nodes: None,
+            nodes: self.serves(name).then(|| self.registered()),
             node: name.clone(),
             agent_version: "0.1.0".to_owned(),
             machine: node.machine.clone(),
@@ -41,6 +43,17 @@ impl SimCluster {
             },
             etcd: self.told_by(name),
         }
+    }
+
+    fn registered(&self) -> Vec<NodeFacts> {
+        let joined = self.nodes.keys().filter(|name| self.holds(name, Kind::KubeletCertificate));
+        let node = |name: &NodeName| NodeFacts {
+            name: name.to_string(),
+            ready: self.is_ready(name),
+            kubelet_version: None,
+            address: None,
+        };
+        joined.map(node).collect()
     }
 
     /// Control planes run by what the cluster was initialised with; workers say nothing of it here.

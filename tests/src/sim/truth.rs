@@ -62,7 +62,9 @@ impl SimCluster {
             Goal::Cluster(ClusterGoal::JoinWithdrawn(_)) => {
                 self.tokens.is_empty() && self.sealed.is_none()
             }
-            Goal::Cluster(ClusterGoal::NodeReady(name)) => self.is_ready(name),
+            Goal::Cluster(ClusterGoal::NodesReady(nodes)) => {
+                nodes.iter().all(|it| self.is_ready(it))
+            }
             Goal::Cluster(ClusterGoal::SystemPodsReady | ClusterGoal::ClusterDns(_)) => {
                 let nodes = self.names(Role::ControlPlane).chain(self.names(Role::Worker));
                 self.once.contains(&Kind::Addons) && nodes.into_iter().all(|it| self.is_ready(it))
@@ -75,7 +77,7 @@ impl SimCluster {
         }
     }
 
-    fn is_ready(&self, node: &NodeName) -> bool {
+    pub(super) fn is_ready(&self, node: &NodeName) -> bool {
         let runs = self.nodes.get(node).is_some_and(|node| node.machinery == Machinery::Running);
         runs && self.holds(node, Kind::KubeletCertificate) && self.once.contains(&Kind::Network)
     }

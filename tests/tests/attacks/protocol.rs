@@ -146,18 +146,18 @@ async fn bytes_that_are_no_call_are_refused() {
 
 /// What is wrong with a goal, and the goal.
 const GOALS: &[(&str, &str)] = &[
-    ("B61 a name written from right to left", r#"{"node-ready":"cp-\u202e1"}"#),
-    ("B61 a name with a character of no width", r#"{"node-ready":"cp-\u200b1"}"#),
-    ("B61 a name with a letter that looks like another", r#"{"node-ready":"\u0441p-1"}"#),
+    ("B61 a name written from right to left", r#"{"nodes-ready":["cp-\u202e1"]}"#),
+    ("B61 a name with a character of no width", r#"{"nodes-ready":["cp-\u200b1"]}"#),
+    ("B61 a name with a letter that looks like another", r#"{"nodes-ready":["\u0441p-1"]}"#),
     ("B62 a field that is not known", r#"{"sysctls":{"values":{},"force":true}}"#),
     ("B62 a goal that is not known", r#"{"run-shell":"rm -rf /"}"#),
     ("B62 the name of a goal of ours, otherwise", r#""SwapOff""#),
-    ("B63 two goals in one", r#"{"node-ready":"cp-1","swap-off":null}"#),
+    ("B63 two goals in one", r#"{"nodes-ready":["cp-1"],"swap-off":null}"#),
     ("B63 no goal", "{}"),
     ("B63 nothing", ""),
     ("B60 a goal and something else", r#""swap-off" "swap-off""#),
     ("B60 a field twice", r#"{"sysctls":{"values":{},"values":{}}}"#),
-    ("B60 a number for a name", r#"{"node-ready":1}"#),
+    ("B60 a number for a name", r#"{"nodes-ready":[1]}"#),
     ("B88 a folder", r#"{"kernel-modules":{"modules":["../evil"]}}"#),
     ("B88 an option", r#"{"kernel-modules":{"modules":["-r overlay"]}}"#),
     ("B88 a command", r#"{"kernel-modules":{"modules":["overlay;id"]}}"#),

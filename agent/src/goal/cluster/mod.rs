@@ -9,9 +9,9 @@ mod join_access;
 mod join_offer;
 mod kubectl;
 mod network;
-mod node_ready;
 mod node_removed;
 mod node_scheduling;
+mod nodes_ready;
 pub(in crate::goal) mod read;
 mod system_pods;
 #[cfg(test)]
@@ -26,7 +26,7 @@ use self::endpoint::EndpointReady;
 use self::join_access::JoinAccess;
 use self::join_offer::JoinWithdrawn;
 use self::network::Network;
-use self::node_ready::NodeReady;
+use self::nodes_ready::NodesReady;
 use self::system_pods::SystemPodsReady;
 use super::ensure_each;
 
@@ -37,7 +37,7 @@ ensure_each!(ClusterGoal {
     Self::JoinOffered(goal) => goal,
     Self::JoinWithdrawn(node) => JoinWithdrawn(node),
     Self::Network(manifest) => Network(manifest),
-    Self::NodeReady(node) => NodeReady(node),
+    Self::NodesReady(nodes) => NodesReady(nodes),
     Self::SystemPodsReady => SystemPodsReady,
     Self::EndpointReady(node) => EndpointReady(node),
     Self::ClusterDns(node) => ClusterDns(node),

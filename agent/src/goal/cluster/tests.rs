@@ -16,6 +16,7 @@ use crate::kubeadm::{BOOTSTRAP_CONF, CA, ETCD_DATA, sample};
 use crate::progress::Progress;
 
 mod guards;
+mod readiness;
 mod removal;
 mod repairs;
 mod scheduling;
@@ -51,7 +52,7 @@ fn founding() -> Vec<Goal> {
         Goal::Cluster(ClusterGoal::Addons(node())),
         Goal::Cluster(ClusterGoal::JoinOffered(offer)),
         Goal::Cluster(ClusterGoal::Network(flannel())),
-        Goal::Cluster(ClusterGoal::NodeReady(sample::name("cp-1"))),
+        Goal::Cluster(ClusterGoal::NodesReady([sample::name("cp-1")].into())),
         Goal::Cluster(ClusterGoal::SystemPodsReady),
         Goal::Cluster(ClusterGoal::EndpointReady(node())),
         Goal::Cluster(ClusterGoal::ClusterDns(node())),
@@ -319,10 +320,13 @@ async fn an_order_without_material_is_refused_before_anything_changes() {
 #[tokio::test]
 async fn waiting_ends_with_what_it_waited_for() {
     let founder = founded().await;
-    let goal = Goal::Cluster(ClusterGoal::NodeReady(sample::name("cp-1")));
+    let goal = Goal::Cluster(ClusterGoal::NodesReady([sample::name("cp-1")].into()));
     let error = apply(&goal, &founder, &sample::material()).await.unwrap_err();
     let HostError::InVain(why) = error else { panic!("{error}") };
-    assert!(why.contains("node cp-1 is Ready") && why.contains("cni plugin"), "{why}");
+    assert!(
+        why.contains("all nodes are Ready (node cp-1: not Ready: ") && why.contains("cni plugin"),
+        "{why}"
+    );
 }
 
 fn node_with(change: impl FnOnce(&mut KubeNode)) -> KubeNode {

@@ -1,4 +1,4 @@
-//! /etc/hosts names every node, in a block between two marker lines. The rest of the file is the
+//! /etc/hosts names nodes of the cluster, in a block between two marker lines. The rest of the file is the
 //! administrator's and stays as it is, with one exception: a line that gives a node another address
 //! (Debian's installer writes `127.0.1.1 NODE`) makes the name ambiguous, so it is kept as a comment,
 //! and the other names on it stay in force.

@@ -230,7 +230,7 @@ pub(super) fn goals(goal: &Goal) -> &dyn Ensure {
     let special = [
         (Kind::SwapOff, &TestGoal::WaitsForGate),
         (Kind::SystemPodsReady, &TestGoal::Panics),
-        (Kind::NodeReady, &TestGoal::NeverChecked),
+        (Kind::NodesReady, &TestGoal::NeverChecked),
     ];
     special.into_iter().find(|(kind, _)| *kind == goal.kind()).map_or(&TestGoal::Fails, |it| it.1)
 }

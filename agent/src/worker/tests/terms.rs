@@ -81,7 +81,8 @@ async fn waits_for(host: &Arc<TestHost>, goal: Goal) -> (Arc<Worker>, impl Strea
 #[tokio::test]
 async fn claim_of_a_newer_run_ends_an_abandoned_wait() {
     let host = Arc::new(TestHost::default());
-    let (worker, events) = waits_for(&host, Goal::Cluster(ClusterGoal::NodeReady(cp_1()))).await;
+    let (worker, events) =
+        waits_for(&host, Goal::Cluster(ClusterGoal::NodesReady([cp_1()].into()))).await;
     worker.claim(&alice(), &term(1, "a")).await.unwrap();
     assert!(worker.describe(&cp_1()).await.unwrap().under_way.is_some(), "its own run waits on");
     worker.claim(&alice(), &term(2, "b")).await.unwrap();

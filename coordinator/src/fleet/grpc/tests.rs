@@ -195,7 +195,7 @@ async fn answers_that_fall_short_are_errors() {
     let three = [
         Goal::Host(HostGoal::SwapOff),
         Goal::Cluster(ClusterGoal::SystemPodsReady),
-        Goal::Cluster(ClusterGoal::NodeReady(cp_1.clone())),
+        Goal::Cluster(ClusterGoal::NodesReady([cp_1.clone()].into())),
     ];
     let error = fleet.check(&cp_1, &three).await.unwrap_err();
     assert!(error.why().starts_with("it answered for 2 of 3 goals"), "{error:?}");

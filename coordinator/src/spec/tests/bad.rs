@@ -182,6 +182,26 @@ fn head_version_and_nodes_are_checked() {
 }
 
 #[test]
+fn more_nodes_than_kubernetes_takes_are_refused() {
+    // Beside the 16 nodes that are there.
+    let nodes = |last: u32| {
+        let range = |(number, count)| {
+            format!(
+                "  - {{name: 'w{number}-[1-{count}]', address: 10.{number}.0.1, roles: [worker]}}\n"
+            )
+        };
+        let ranges = [(2, 1000), (3, 1000), (4, 1000), (5, 1000), (6, last)].map(range).concat();
+        swapped("  nodes:\n", &format!("  nodes:\n{ranges}"))
+            .replace("{plugin:", "{podSubnet: 100.64.0.0/10, plugin:")
+    };
+    let most = parsed(&nodes(984)).map_err(|problems| problems.render(false));
+    assert_eq!(most.map(|loaded| loaded.spec.nodes.len()), Ok(5000));
+    let problem = only_problem(&nodes(985));
+    assert_eq!(problem.path, "spec.nodes");
+    assert_eq!(problem.message, "5001 nodes are more than 5000");
+}
+
+#[test]
 fn networks_are_checked() {
     let net = |fields: &str| swapped("{plugin:", &format!("{{{fields}, plugin:"));
     let pod = "spec.network.podSubnet";

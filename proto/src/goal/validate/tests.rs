@@ -226,6 +226,18 @@ fn a_member_goes_by_an_address_that_is_one() {
 }
 
 #[test]
+fn nodes_that_are_awaited_are_at_most_a_cluster() {
+    let ready = |count: usize| {
+        let name = |number| crate::NodeName::try_from(format!("worker-{number}").as_str()).unwrap();
+        Goal::Cluster(ClusterGoal::NodesReady((0..count).map(name).collect()))
+    };
+    assert_eq!(ready(is::NODES).validate(), Ok(()));
+    let (count, most) = (is::NODES + 1, is::NODES);
+    let field = "the list of nodes";
+    assert_eq!(ready(count).validate(), Err(Invalid::Many { field, count, most }));
+}
+
+#[test]
 fn material_is_as_kubeadm_makes_it_and_is_never_shown() {
     let material = |token: &str, key: &str, ca: Option<&str>| JoinMaterial {
         token: Secret::new(token.to_owned()),
