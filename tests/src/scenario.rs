@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use quorate::plan::Plan;
 use quorate::procedure::{Procedure, Removal};
+use quorate::ui::plan_text::{self, Detail};
 use quorate_proto::{NodeName, RunId, StepId, Term};
 
 use crate::sim::{End, Log, Random, Rules, SimCluster, apply, name, plan, sample};
@@ -72,6 +73,8 @@ impl Stage {
             ["remove", node] => return self.remove(node, None),
             ["remove", node, "at", address] => return self.remove(node, Some(address)),
             ["plan"] => return self.plan(),
+            ["print", "plan"] => return self.print(Detail::Grouped),
+            ["print", "full", "plan"] => return self.print(Detail::Full),
             ["apply"] => return self.apply(usize::MAX),
             ["apply", "crash", "after", events] => return self.apply(number(events).into()),
             _ => panic!("no such command: {command}"),
@@ -105,6 +108,13 @@ impl Stage {
             Ok(plan) => show(&plan),
             Err(blocked) => format!("blocked: {blocked}\n"),
         }
+    }
+
+    /// What a person sees of the plan.
+    fn print(&mut self, detail: Detail) -> String {
+        let plan = plan(&mut self.world, &mut Random::new(1), Rules::ALL, None).expect("a plan");
+        let spec = &self.world.spec;
+        plan_text::text(spec, &self.world.procedure.title(&spec.name), &plan, detail)
     }
 
     fn apply(&mut self, kill_after: usize) -> String {

@@ -8,6 +8,7 @@ use super::args::node_name;
 use super::procedure::{carry_out, show};
 use super::{CliError, ClusterArgs, Exit};
 use crate::procedure::Procedure;
+use crate::ui::plan_text::Detail;
 
 #[derive(Debug, clap::Args)]
 pub struct CordonArgs {
@@ -28,7 +29,7 @@ impl CordonArgs {
         let session = self.cluster.open()?;
         let procedure = Procedure::Cordon(Scheduling { node: self.name.clone(), unschedulable });
         if self.dry_run {
-            return show(&self.cluster, &session, &procedure, &[]).await;
+            return show(&self.cluster, &session, &procedure, &[], Detail::Full).await;
         }
         carry_out(&self.cluster, session, procedure, began, false).await
     }

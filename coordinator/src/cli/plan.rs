@@ -3,12 +3,16 @@
 use super::procedure::show;
 use super::{CliError, ClusterArgs, Exit, warn};
 use crate::procedure::Procedure;
+use crate::ui::plan_text::Detail;
 
 /// Shows what `apply` would do on each node, and why
 #[derive(Debug, clap::Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// Shows each step of each node, also where many nodes have the same
+    #[arg(long)]
+    full: bool,
 }
 
 impl PlanArgs {
@@ -16,7 +20,8 @@ impl PlanArgs {
     pub(super) async fn run(&self) -> Result<Exit, CliError> {
         let session = self.cluster.open()?;
         warn(&session.loaded);
-        show(&self.cluster, &session, &Procedure::BringUp, &session.loaded.defaults).await
+        let detail = if self.full { Detail::Full } else { Detail::Grouped };
+        show(&self.cluster, &session, &Procedure::BringUp, &session.loaded.defaults, detail).await
     }
 }
 

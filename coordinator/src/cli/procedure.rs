@@ -5,7 +5,8 @@ use tokio::time::Instant;
 use super::{CliError, ClusterArgs, Exit};
 use crate::procedure::Procedure;
 use crate::session::{Notice, Session};
-use crate::ui::{self, Output, plan_text, trust_text};
+use crate::ui::plan_text::{self, Detail};
+use crate::ui::{self, Output, trust_text};
 
 /// Shows what a procedure would do, and changes nothing.
 pub(super) async fn show(
@@ -13,13 +14,14 @@ pub(super) async fn show(
     session: &Session,
     procedure: &Procedure,
     defaults: &[(String, String)],
+    detail: Detail,
 ) -> Result<Exit, CliError> {
     let plan = session.draw_up(procedure).await?.plan;
     if args.output == Output::Json {
         ui::print(&ui::json::plan(&plan, defaults));
     } else {
         let spec = &session.loaded.spec;
-        ui::print(&plan_text::text(spec, &procedure.title(&spec.name), &plan));
+        ui::print(&plan_text::text(spec, &procedure.title(&spec.name), &plan, detail));
         ui::print(&plan_text::defaults(defaults));
     }
     Ok(Exit::Holds)

@@ -13,6 +13,7 @@ use crate::procedure::{Procedure, Removal};
 use crate::session::SessionError;
 use crate::site::SiteError;
 use crate::store::{Store, StoreError};
+use crate::ui::plan_text::Detail;
 
 /// Takes a node out of the cluster: its member of etcd, its Node object and its system pods
 ///
@@ -52,7 +53,7 @@ impl RemoveArgs {
         let removal = self.removal(store).map_err(SiteError::Store)?;
         let procedure = Procedure::Remove(removal);
         if self.dry_run {
-            return show(&self.cluster, &session, &procedure, &[]).await;
+            return show(&self.cluster, &session, &procedure, &[], Detail::Full).await;
         }
         carry_out(&self.cluster, session, procedure, began, false).await
     }

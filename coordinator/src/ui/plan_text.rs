@@ -1,5 +1,7 @@
-//! `quorate plan` as text: for each node what will change and why, what it interrupts, what is held
+//! `quorate plan` as text: on which nodes what will change and why, what it interrupts, what is held
 //! back, and what etcd can bear before and after.
+
+mod grouped;
 
 use quorate_proto::{Drift, Finding};
 
@@ -8,8 +10,17 @@ use crate::plan::{Count, Left, Plan, Tolerance};
 use crate::procedure::Title;
 use crate::spec::ClusterSpec;
 
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What is equal on several nodes once.
+    Grouped,
+    /// Each step of each node.
+    Full,
+}
+
 /// The whole plan. It ends with a line that says how to go on.
-pub fn text(spec: &ClusterSpec, title: &Title, plan: &Plan) -> String {
+pub fn text(spec: &ClusterSpec, title: &Title, plan: &Plan, detail: Detail) -> String {
     if plan.is_complete() {
         let hold = plural(plan.holding.len(), "step");
         return format!("nothing to do: {} ({hold} hold)\n{}", title.idle, held_back(plan));
@@ -19,56 +30,39 @@ pub fn text(spec: &ClusterSpec, title: &Title, plan: &Plan) -> String {
     } else {
         format!("`{}` does this", title.command)
     };
-    whole(spec, plan) + &format!("\nnext: {next}\n")
+    let (left, holding) = (plural(plan.steps.len(), "step"), plan.holding.len());
+    let head = format!("cluster {}: {left} to do, {holding} hold already\n", spec.name);
+    let steps = match detail {
+        Detail::Grouped => grouped::steps(spec, plan),
+        Detail::Full => each(spec, plan),
+    };
+    format!("{head}{steps}{}\nnext: {next}\n", around(plan))
 }
 
-fn whole(spec: &ClusterSpec, plan: &Plan) -> String {
-    let (left, holding) = (plural(plan.steps.len(), "step"), plan.holding.len());
-    let mut text = format!("cluster {}: {left} to do, {holding} hold already\n", spec.name);
+fn each(spec: &ClusterSpec, plan: &Plan) -> String {
+    let mut text = String::new();
     for node in &spec.nodes {
         let steps: Vec<&Left> =
             plan.steps.iter().filter(|left| left.step.id.node == node.name).collect();
         if !steps.is_empty() {
             line(&mut text, format_args!("\n{} ({})", node.name, node.address));
-            text += &steps.into_iter().map(step).collect::<String>();
+            for left in steps {
+                line(&mut text, format_args!("  {}", doing(left)));
+                text += &drifts(left).iter().map(|drift| shown(drift)).collect::<String>();
+            }
         }
-    }
-    text += &held_back(plan);
-    if let Some(tolerance) = &plan.tolerance {
-        text += &etcd(tolerance);
     }
     text
 }
 
 /// The same in a few lines, before it is carried out.
 pub fn brief(spec: &ClusterSpec, plan: &Plan) -> String {
-    let mut text = String::new();
-    for node in &spec.nodes {
-        let of_node = plan.steps.iter().filter(|left| left.step.id.node == node.name);
-        let steps: Vec<&Left> = of_node.collect();
-        let mut restarts: Vec<&str> = Vec::new();
-        for what in steps.iter().filter_map(|left| left.step.restarts.as_deref()) {
-            if !restarts.contains(&what) {
-                restarts.push(what);
-            }
-        }
-        if !steps.is_empty() {
-            let restarts = if restarts.is_empty() {
-                String::new()
-            } else {
-                format!(", {}", restarts.join(", "))
-            };
-            line(
-                &mut text,
-                format_args!("{}: {}{restarts}", node.name, plural(steps.len(), "step")),
-            );
-        }
-    }
-    text += &held_back(plan);
-    if let Some(tolerance) = &plan.tolerance {
-        text += &etcd(tolerance);
-    }
-    text
+    grouped::counts(spec, plan) + &around(plan)
+}
+
+/// What is held back, and what etcd bears.
+fn around(plan: &Plan) -> String {
+    held_back(plan) + &plan.tolerance.as_ref().map(etcd).unwrap_or_default()
 }
 
 /// What the specification leaves out, and what therefore holds.
@@ -80,21 +74,25 @@ pub fn defaults(defaults: &[(String, String)]) -> String {
     format!("\ndefaults, where the specification says nothing:\n{}", lines.collect::<String>())
 }
 
-fn step(left: &Left) -> String {
+/// What the node of a step does, and what that interrupts.
+fn doing(left: &Left) -> String {
     let restarts = left.step.restarts.as_ref().map(|what| format!(" ({what})"));
-    let head = format!("  {}{}\n", left.step.goal.doing(), restarts.unwrap_or_default());
+    format!("{}{}", left.step.goal.doing(), restarts.unwrap_or_default())
+}
+
+/// Why a step is left to do, as far as that can be told before the steps that it waits for.
+fn drifts(left: &Left) -> Vec<String> {
+    let text = |Drift { what, found, wanted, .. }: &Drift| format!("{what}: {found} -> {wanted}");
     match &left.finding {
         // The step is for the time of the run alone; what is found now says nothing about it.
-        Finding::Satisfied => head,
-        Finding::Drifted(_) if left.step.transient => head,
-        Finding::Drifted(drifts) => head + &drifts.iter().map(drift).collect::<String>(),
-        // It can be told once the steps before it are done.
-        Finding::Unknown { .. } | Finding::Refused { .. } => head,
+        Finding::Drifted(_) if left.step.transient => Vec::new(),
+        Finding::Drifted(drifts) => drifts.iter().map(text).collect(),
+        Finding::Satisfied | Finding::Unknown { .. } | Finding::Refused { .. } => Vec::new(),
     }
 }
 
-fn drift(drift: &Drift) -> String {
-    format!("      {}: {} -> {}\n", drift.what, drift.found, drift.wanted)
+fn shown(drift: &str) -> String {
+    format!("      {drift}\n")
 }
 
 fn held_back(plan: &Plan) -> String {

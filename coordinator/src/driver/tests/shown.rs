@@ -8,7 +8,8 @@ use crate::driver::{Drawn, check, draw_up, survey};
 use crate::fleet::Fleet;
 use crate::procedure::Procedure;
 use crate::status::{Runs, Status};
-use crate::ui::{drift_text, json, plan_text, status_text};
+use crate::ui::plan_text::{self, Detail};
+use crate::ui::{drift_text, json, status_text};
 use quorate_proto::goal::HostGoal;
 use quorate_proto::{Goal, Term};
 
@@ -21,7 +22,7 @@ impl Site {
 
     async fn planned(&self) -> String {
         let title = Procedure::BringUp.title(&self.spec.name);
-        plan_text::text(&self.spec, &title, &self.drawn().await.plan)
+        plan_text::text(&self.spec, &title, &self.drawn().await.plan, Detail::Grouped)
     }
 
     async fn verified(&self) -> String {
@@ -85,7 +86,7 @@ async fn a_plan_says_in_words_what_still_runs_and_each_restart_once() {
     let site = Site::new();
     order_of_another(&site.fleet, "cp-1", Goal::Host(HostGoal::SwapOff)).await;
     let plan = site.drawn().await.plan;
-    let whole = plan_text::text(&site.spec, &Procedure::BringUp.title("lab"), &plan);
+    let whole = plan_text::text(&site.spec, &Procedure::BringUp.title("lab"), &plan, Detail::Full);
     for text in [whole, plan_text::brief(&site.spec, &plan)] {
         let line = "  cp-1 is still turning swap off for an earlier run; this run follows it\n";
         assert!(text.contains(line), "{text}");
