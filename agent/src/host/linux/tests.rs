@@ -28,8 +28,15 @@ impl Place {
     fn program(&self, name: &str, script: &str) {
         let path = self.root.path().join("bin").join(name);
         let root = self.root.path().display();
-        fs::write(&path, format!("#!/bin/sh\nROOT={root}\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let source = self.root.path().join(format!("{name}.sh"));
+        fs::write(&source, format!("#!/bin/sh\nROOT={root}\n{script}\n")).unwrap();
+        // Another process writes it: a child that another test forks at this moment would hold a file that
+        // this one has open for writing, and the kernel starts no program that is.
+        let install = std::process::Command::new("install")
+            .args(["-m", "755"])
+            .args([&source, &path])
+            .status();
+        assert!(install.unwrap().success(), "installing {}", path.display());
     }
 
     fn mode(&self, path: &str) -> u32 {

@@ -19,7 +19,8 @@ pub(super) fn get(shared: &Shared, path: &str) -> Option<Value> {
         return Some(with_status(shared, path, object.clone()));
     }
     if let Some((_, name)) = path.split_once("/pods/") {
-        return pods(shared).into_iter().find(|pod| pod["metadata"]["name"] == name);
+        let is_it = |pod: &Value| pod.pointer("/metadata/name").is_some_and(|found| found == name);
+        return pods(shared).into_iter().find(is_it);
     }
     let items: Vec<Value> = if path.ends_with("/pods") {
         let of_node = query.strip_prefix("fieldSelector=spec.nodeName%3D");
