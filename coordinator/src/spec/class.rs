@@ -88,7 +88,11 @@ pub const FIELDS: [Field; 27] = [
     field("spec.kubeadm.certSANs", Class::Free, "API servers load a new certificate by themselves"),
     field("spec.containerd", Class::Rolling, "containerd restarts; containers go on"),
     field("spec.packages.repository", Class::Free, "installs nothing by itself"),
-    field("spec.packages.kubernetes", Class::Rolling, "every kubelet restarts"),
+    field(
+        "spec.packages.kubernetes",
+        Class::Procedure,
+        "part of an upgrade: kubelets restart after API servers",
+    ),
     field("spec.images", Class::Free, "fetches images"),
     field("spec.joins", Class::Free, "counts for later joins"),
 ];
