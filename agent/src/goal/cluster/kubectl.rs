@@ -41,7 +41,8 @@ pub(super) async fn restart(
     run(host, work, &args, Vec::new(), ROLLOUT).await
 }
 
-async fn run(
+/// Runs kubectl to its end; files are in its unit's folder.
+pub(super) async fn run(
     host: &dyn Host,
     work: &Work<'_>,
     args: &[&str],

@@ -7,10 +7,10 @@ use quorate_proto::goal::Scheduling;
 use quorate_proto::{ActivityKind, Drift, Finding};
 use serde_json::Value;
 
+use super::kubectl;
 use super::read::{self, Reply};
 use crate::goal::{Ensure, Work};
-use crate::host::{ApiServer, Command, Host, HostError, Profile, Unit};
-use crate::kubeadm::ADMIN_CONF;
+use crate::host::{ApiServer, Host, HostError};
 
 /// One request and its answer.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -43,9 +43,7 @@ impl Ensure for NodeScheduling<'_> {
         let Scheduling { node, unschedulable } = self.0;
         let verb = if *unschedulable { "cordon" } else { "uncordon" };
         work.progress.doing(ActivityKind::Own, format!("kubectl {verb} {node}"));
-        let args = ["--kubeconfig", ADMIN_CONF, verb, node.as_str()];
-        let command = Command { deadline: DEADLINE, ..Command::new("kubectl", &args) };
-        host.run_unit(&Unit::new(Profile::Client, command), work.progress).await
+        kubectl::run(host, work, &[verb, node.as_str()], Vec::new(), DEADLINE).await
     }
 }
 
