@@ -110,11 +110,12 @@ impl Stage {
         }
     }
 
-    /// What a person sees of the plan.
+    /// What a person sees of the plan, behind a bar: an empty line of a scenario is its author's.
     fn print(&mut self, detail: Detail) -> String {
         let plan = plan(&mut self.world, &mut Random::new(1), Rules::ALL, None).expect("a plan");
         let spec = &self.world.spec;
-        plan_text::text(spec, &self.world.procedure.title(&spec.name), &plan, detail)
+        let text = plan_text::text(spec, &self.world.procedure.title(&spec.name), &plan, detail);
+        text.lines().map(|line| format!("| {line}").trim_end().to_owned() + "\n").collect()
     }
 
     fn apply(&mut self, kill_after: usize) -> String {
