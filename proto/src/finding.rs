@@ -23,6 +23,11 @@ impl Finding {
         if drifts.is_empty() { Self::Satisfied } else { Self::Drifted(drifts) }
     }
 
+    /// Whether something runs by what was found, so that to change it interrupts what runs.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Drifted(drifts) if drifts.iter().any(|drift| drift.in_use))
+    }
+
     /// Whether the goal holds.
     pub fn is_satisfied(&self) -> bool {
         matches!(self, Self::Satisfied)

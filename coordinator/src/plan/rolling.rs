@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_proto::{Finding, NodeName, StepId};
+use quorate_proto::{NodeName, StepId};
 
 use super::left::Left;
 use super::machines::runs_api_server;
@@ -12,8 +12,7 @@ use super::{Blocked, Observed, Plan};
 /// Whether a step changes what something on a node of the cluster runs by.
 pub(super) fn is_disruptive(left: &Left, observed: &Observed) -> bool {
     let joined = |node| observed.facts(node).is_some_and(|facts| facts.kubernetes.kubelet_conf);
-    let Finding::Drifted(drifts) = &left.finding else { return false };
-    joined(&left.step.id.node) && drifts.iter().any(|drift| drift.in_use)
+    joined(&left.step.id.node) && left.finding.is_in_use()
 }
 
 /// Refuses to disrupt a control plane while another one is down or out.

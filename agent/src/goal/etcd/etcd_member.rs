@@ -62,7 +62,7 @@ impl Ensure for EtcdMember<'_> {
     async fn apply(&self, host: &dyn Host, work: &Work<'_>) -> Result<(), HostError> {
         let files = [(MANIFEST.to_owned(), 0o600)];
         let replaced = Replacement { name: "etcd", files: &files };
-        if replaced.is_open(host).await? || self.is_in_use(host).await? {
+        if replaced.is_open(host).await? || self.check(host).await?.is_in_use() {
             return self.change(host, work, &replaced).await;
         }
         match self.0.entry {
@@ -78,12 +78,6 @@ impl Ensure for EtcdMember<'_> {
 }
 
 impl EtcdMember<'_> {
-    /// Whether the member is well and runs by other settings than the specified ones.
-    async fn is_in_use(&self, host: &dyn Host) -> Result<bool, HostError> {
-        let Finding::Drifted(drifts) = self.check(host).await? else { return Ok(false) };
-        Ok(drifts.iter().any(|drift| drift.in_use))
-    }
-
     /// Restarts the member with other arguments: with its data it comes back as the member that it is.
     async fn change(
         &self,

@@ -61,7 +61,7 @@ impl Ensure for StaticPods<'_> {
         let files = COMPONENTS.map(|component| (manifest::path(component), 0o600));
         let replaced = Replacement { name: "static-pods", files: &files };
         let proving = replaced.is_open(host).await?;
-        if !proving && !self.is_in_use(host).await? {
+        if !proving && !self.check(host).await?.is_in_use() {
             return phase::init(host, work, self.0, "control-plane all").await;
         }
         replaced.keep(host).await?;
@@ -81,12 +81,6 @@ impl Ensure for StaticPods<'_> {
 }
 
 impl StaticPods<'_> {
-    /// Whether something runs by manifests that are to change.
-    async fn is_in_use(&self, host: &dyn Host) -> Result<bool, HostError> {
-        let Finding::Drifted(drifts) = self.check(host).await? else { return Ok(false) };
-        Ok(drifts.iter().any(|drift| drift.in_use))
-    }
-
     /// Another version is an upgrade, which has an order of its own over all nodes.
     async fn refuse_upgrade(&self, host: &dyn Host) -> Result<(), HostError> {
         for component in COMPONENTS {
